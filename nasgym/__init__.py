@@ -1,0 +1,1 @@
+"""nasgym: neural architecture search as a reinforcement-learning environment."""

@@ -1,0 +1,38 @@
+"""An architecture as plain data: what goes into files, messages and digests."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain(architecture: Any) -> Any:
+    """Return `architecture` as JSON-able data: dataclasses and mappings become dicts, sequences lists.
+
+    A dataclass with a class attribute `kind` carries it as a key, so that `nasgym.spaces.read`
+    knows what to make of a file. Raises TypeError for anything JSON has no word for.
+    """
+    if dataclasses.is_dataclass(architecture) and not isinstance(architecture, type):
+        kind = getattr(architecture, "kind", None)
+        fields = {
+            field.name: plain(getattr(architecture, field.name))
+            for field in dataclasses.fields(architecture)
+        }
+        return fields if kind is None else {"kind": kind, **fields}
+    if isinstance(architecture, Mapping):
+        return {str(key): plain(value) for key, value in architecture.items()}
+    if isinstance(architecture, list | tuple):
+        return [plain(item) for item in architecture]
+    if architecture is None or isinstance(architecture, bool | int | float | str):
+        return architecture
+    raise TypeError(
+        f"an architecture must be plain data (dataclasses, dicts, lists, numbers, strings), "
+        f"but it holds {architecture!r}"
+    )
+
+
+def digest(architecture: Any) -> str:
+    """Return the SHA-256 of the plain form, in hexadecimal: equal digests, equal data."""
+    text = json.dumps(plain(architecture), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,173 @@
+"""Evaluation: what training a child brought, who may bring it, and what reward it earns."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+from nasgym.architecture import digest
+
+STATUSES = ("ok", "nan", "oom", "timeout", "exception", "killed", "invalid")
+"""How a child's training can end; everything but "ok" is a failure and earns the failure reward."""
+
+FAILURE_REWARD = 0.0
+"""The reward of a child that failed: finite, and no better than the worst child that trained."""
+
+LONGEST_ERROR = 4000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one child's training. `Evaluation(accuracy=0.93)` is complete."""
+
+    accuracy: float = 0.0
+    """Validation accuracy as a fraction of 1; finite, also for a failed child."""
+    status: str = "ok"
+    """One of STATUSES."""
+    error: str = ""
+    """Why the child failed, at most 4,000 characters; empty if it did not."""
+    seconds: float = 0.0
+    """Wall-clock seconds of the child's training."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else was measured, as plain JSON data: "nll", "curve", "parameters", ..."""
+    cached: bool = False
+    """True if an earlier training was looked up instead of repeated."""
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        if not 0.0 <= self.accuracy <= 1.0:
+            raise ValueError(f"accuracy must be a fraction of 1, not {self.accuracy!r}")
+        if len(self.error) > LONGEST_ERROR:
+            object.__setattr__(self, "error", self.error[-LONGEST_ERROR:])
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the evaluation as JSON-able data."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> "Evaluation":
+        """Return the evaluation that `to_plain` wrote."""
+        return cls(**data)
+
+
+class Evaluator(Protocol):
+    """Anything that turns architectures into evaluations.
+
+    Batch first: one evaluation for each architecture, in the same order. A child's failure is an
+    `Evaluation` with a status, never an exception. An architecture's evaluation depends on nothing
+    but the architecture and the evaluator's own settings.
+    """
+
+    def evaluate(self, architectures: Sequence[Any]) -> Sequence[Evaluation]:
+        """Return one evaluation for each of `architectures`, in order."""
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """An evaluator that hands over each evaluation as soon as its child is finished."""
+
+    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
+        """Yield (index, evaluation) in the order of finishing."""
+        ...
+
+
+def stream(evaluator: Evaluator, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
+    """Yield (index, evaluation) from any evaluator, early where it can."""
+    if isinstance(evaluator, Streaming):
+        yield from evaluator.stream(architectures)
+    else:
+        evaluations = evaluator.evaluate(architectures)
+        if len(evaluations) != len(architectures):
+            raise ValueError(
+                f"{type(evaluator).__name__}.evaluate was asked for {len(architectures)} "
+                f"evaluations and returned {len(evaluations)}"
+            )
+        yield from enumerate(evaluations)
+
+
+class ResultStore(Protocol):
+    """Where `Cached` keeps finished children: `nasgym.archive.Archive` is one."""
+
+    def result(self, key: str) -> Evaluation | None:
+        """Return the evaluation stored under `key`, or None."""
+        ...
+
+    def store(self, key: str, evaluation: Evaluation) -> None:
+        """Keep `evaluation` under `key`, durably, before returning."""
+        ...
+
+
+class Cached:
+    """An evaluator that never trains the same child twice.
+
+    Two architectures are the same child if their digests agree and everything else that decides
+    the outcome does too: `context` names it (recipe, data, seed, threads, precision).
+    """
+
+    def __init__(self, evaluator: Evaluator, store: ResultStore, context: str = "") -> None:
+        """Answer from `store` what it holds, and have `evaluator` train the rest."""
+        self.evaluator = evaluator
+        self.store = store
+        self.context = context
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return one evaluation for each architecture, in order; repeats are trained once."""
+        keys = [digest((self.context, architecture)) for architecture in architectures]
+        known = {key: self.store.result(key) for key in keys}
+        missing = {
+            key: architecture
+            for key, architecture in zip(keys, architectures, strict=True)
+            if known[key] is None
+        }
+        finished: dict[str, Evaluation] = {
+            key: replace(evaluation, cached=True)
+            for key, evaluation in known.items()
+            if evaluation is not None
+        }
+        new_keys = list(missing)
+        fresh = set(new_keys)
+        for index, evaluation in stream(self.evaluator, list(missing.values())):
+            self.store.store(new_keys[index], evaluation)
+            finished[new_keys[index]] = evaluation
+        evaluations = []
+        for key in keys:
+            evaluations.append(replace(finished[key], cached=key not in fresh))
+            fresh.discard(key)
+        return evaluations
+
+
+Reward = Callable[[Evaluation], float]
+
+
+def accuracy(evaluation: Evaluation) -> float:
+    """Return the validation accuracy."""
+    return evaluation.accuracy
+
+
+def accuracy_cubed(evaluation: Evaluation) -> float:
+    """Return the cube of the validation accuracy (Zoph & Le 2017, section 4.1)."""
+    return float(evaluation.accuracy**3)
+
+
+def nll(evaluation: Evaluation) -> float:
+    """Return exp(-NLL): the geometric mean probability the child gives the right class.
+
+    It orders children as the negative log likelihood does, lies in [0, 1] whatever happens, and
+    agrees between seeds better than accuracy.
+    """
+    from math import exp
+
+    return exp(-float(evaluation.metrics["nll"]))
+
+
+REWARDS: Mapping[str, Reward] = {
+    "accuracy": accuracy,
+    "accuracy_cubed": accuracy_cubed,
+    "nll": nll,
+}
+
+
+def reward_of(evaluation: Evaluation, reward: Reward) -> float:
+    """Return what `evaluation` earns: `reward` of it, or the failure reward if the child failed."""
+    return reward(evaluation) if evaluation.status == "ok" else FAILURE_REWARD

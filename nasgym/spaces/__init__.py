@@ -1,0 +1,1 @@
+"""Search spaces: one file a grammar, with the architecture its strings mean."""

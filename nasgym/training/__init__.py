@@ -1,0 +1,1 @@
+"""Training: from an architecture and data to an evaluation."""
