@@ -1,1 +1,27 @@
 """Search spaces: one file a grammar, with the architecture its strings mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasgym.spaces.conv import PRESETS, ConvArchitecture, ConvLayer, ConvSpace
+
+ARCHITECTURES = {kind.kind: kind for kind in (ConvArchitecture,)}
+"""Kinds of architecture that `read` knows, by the name their plain form carries."""
+
+
+def read(data: Any) -> Any:
+    """Return the architecture whose plain form is `data`.
+
+    Raises ValueError, in one line, if `data` is not the plain form of a known kind.
+    """
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if kind not in ARCHITECTURES:
+        known = ", ".join(repr(name) for name in ARCHITECTURES)
+        raise ValueError(f'this is no architecture: "kind" is {kind!r}, not one of {known}')
+    try:
+        return ARCHITECTURES[kind].from_plain(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this {kind} architecture is damaged: {error}") from None
+
+
+__all__ = ["PRESETS", "ConvArchitecture", "ConvLayer", "ConvSpace", "read"]

@@ -1,0 +1,110 @@
+"""The canonical order of a network's layers: one numbering for all that mean the same network.
+
+Colour refinement over the graph of layers, with individualisation where colours tie, as programs
+for graph isomorphism do it. Networks here have at most a few dozen layers.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+Colours = list[int]
+
+MOST_LEAVES = 256
+"""Orders compared before giving up on a very symmetric graph: it then keeps the order it came in,
+which is never wrong; two equal networks may only fail to be recognised as such."""
+
+
+class _Graph:
+    """Layers as nodes from 0, each with a label and the nodes it reads."""
+
+    def __init__(self, labels: Sequence[tuple[int, ...]], inputs: Sequence[Sequence[int]]) -> None:
+        self.inputs = [sorted(nodes) for nodes in inputs]
+        self.outputs: list[list[int]] = [[] for _ in inputs]
+        for node, sources in enumerate(self.inputs):
+            for source in sources:
+                self.outputs[source].append(node)
+        self.labels = labels
+        self.leaves = 0
+
+    def refine(self, colours: Colours) -> Colours:
+        """Split colours by the colours around them until nothing splits any more."""
+        while True:
+            signatures = [
+                (
+                    colours[node],
+                    tuple(sorted(colours[source] for source in self.inputs[node])),
+                    tuple(sorted(colours[target] for target in self.outputs[node])),
+                )
+                for node in range(len(colours))
+            ]
+            refined = _ranks(signatures)
+            if len(set(refined)) == len(set(colours)):
+                return refined
+            colours = refined
+
+    def best_order(self, colours: Colours) -> tuple[list[Any], list[int]]:
+        """Return the smallest description that refining to single colours leads to, and its order."""
+        colours = self.refine(colours)
+        tied = self.tied(colours)
+        if not tied:
+            self.leaves += 1
+            order = self.topological(colours)
+            number = {node: place for place, node in enumerate(order)}
+            described = [
+                (self.labels[node], sorted(number[source] for source in self.inputs[node]))
+                for node in order
+            ]
+            return described, order
+        candidates = []
+        seen = set()
+        for node in tied:
+            around = (tuple(self.inputs[node]), tuple(self.outputs[node]))
+            if around in seen or (candidates and self.leaves > MOST_LEAVES):
+                continue  # nodes with the same neighbours can be swapped: one of them is enough
+            seen.add(around)
+            chosen = [2 * colour + 1 for colour in colours]
+            chosen[node] -= 1
+            candidates.append(self.best_order(chosen))
+        return min(candidates, key=lambda candidate: candidate[0])
+
+    def tied(self, colours: Colours) -> list[int]:
+        """Return the nodes of the first colour that more than one node has."""
+        for colour in sorted(set(colours)):
+            nodes = [node for node, other in enumerate(colours) if other == colour]
+            if len(nodes) > 1:
+                return nodes
+        return []
+
+    def topological(self, colours: Colours) -> list[int]:
+        """Return the nodes, inputs before the nodes that read them, smallest colour first."""
+        order: list[int] = []
+        missing = [len(sources) for sources in self.inputs]
+        ready = [node for node, count in enumerate(missing) if count == 0]
+        while ready:
+            node = min(ready, key=lambda candidate: colours[candidate])
+            ready.remove(node)
+            order.append(node)
+            for target in self.outputs[node]:
+                missing[target] -= 1
+                if missing[target] == 0:
+                    ready.append(target)
+        return order
+
+
+def canonical_order(
+    labels: Sequence[tuple[int, ...]], inputs: Sequence[Sequence[int]]
+) -> list[int]:
+    """Return the nodes in an order that depends on the network alone, not on their numbering.
+
+    Node i, from 0, carries `labels[i]` and reads the earlier nodes `inputs[i]`. Reading inputs in
+    another order, or numbering nodes differently, gives the same network and the same order of it.
+    """
+    graph = _Graph(labels, inputs)
+    order = graph.best_order(_ranks(labels))[1]
+    return list(range(len(labels))) if graph.leaves > MOST_LEAVES else order
+
+
+def _ranks(values: Sequence[tuple[Any, ...]]) -> Colours:
+    """Return the rank of each value among the different ones."""
+    rank = {value: place for place, value in enumerate(sorted(set(values)))}
+    return [rank[value] for value in values]
