@@ -4,9 +4,12 @@
 one that cannot is resumed by replaying the archive from the start.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from nasgym.archive import Trial
 from nasgym.space import SearchSpace, Tokens
@@ -31,6 +34,23 @@ class Agent(ABC):
         """Go back to what `state` returned."""
         raise NotImplementedError(f"{type(self).__name__} saves no state")
 
+    def entropy(self) -> list[tuple[int, float]]:
+        """Return (children finished, nats a decision) over time, if the agent has a policy."""
+        return []
+
+
+class SearchOnly(Agent):
+    """An agent that has a `search` method and nothing else."""
+
+    def __init__(self, agent: Any) -> None:
+        """Let `agent` search."""
+        self.agent = agent
+
+    def search(self, env: Any, budget: int) -> None:
+        """Search as the agent does, but never beyond the budget."""
+        with env.unwrapped.limited_to(budget):
+            self.agent.search(env, budget)
+
 
 class AskTellAgent(Agent):
     """An agent that proposes whole strings and learns from the trials they became."""
@@ -53,3 +73,15 @@ class AskTellAgent(Agent):
             strings = self.propose(env.space, min(self.batch or env.num_envs, left))
             self.learn(env.play(strings))
             env.checkpoint(self.state)
+
+
+def generator_state(rng: np.random.Generator) -> bytes:
+    """Return the state of `rng`, for `generator_from`."""
+    return json.dumps(rng.bit_generator.state).encode()
+
+
+def generator_from(state: bytes) -> np.random.Generator:
+    """Return a generator that goes on where the one given to `generator_state` stood."""
+    rng = np.random.default_rng()
+    rng.bit_generator.state = json.loads(state)
+    return rng

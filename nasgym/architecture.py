@@ -13,19 +13,16 @@ def plain(architecture: Any) -> Any:
     A dataclass with a class attribute `kind` carries it as a key, so that `nasgym.spaces.read`
     knows what to make of a file. Raises TypeError for anything JSON has no word for.
     """
-    if dataclasses.is_dataclass(architecture) and not isinstance(architecture, type):
-        kind = getattr(architecture, "kind", None)
-        fields = {
-            field.name: plain(getattr(architecture, field.name))
-            for field in dataclasses.fields(architecture)
-        }
-        return fields if kind is None else {"kind": kind, **fields}
-    if isinstance(architecture, Mapping):
-        return {str(key): plain(value) for key, value in architecture.items()}
+    if architecture is None or isinstance(architecture, int | float | str):
+        return architecture
     if isinstance(architecture, list | tuple):
         return [plain(item) for item in architecture]
-    if architecture is None or isinstance(architecture, bool | int | float | str):
-        return architecture
+    if isinstance(architecture, Mapping):
+        return {str(key): plain(value) for key, value in architecture.items()}
+    if dataclasses.is_dataclass(architecture) and not isinstance(architecture, type):
+        named = {} if not hasattr(architecture, "kind") else {"kind": architecture.kind}
+        fields = (field.name for field in dataclasses.fields(architecture))
+        return named | {name: plain(getattr(architecture, name)) for name in fields}
     raise TypeError(
         f"an architecture must be plain data (dataclasses, dicts, lists, numbers, strings), "
         f"but it holds {architecture!r}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import exp
 from typing import Any, Protocol, runtime_checkable
 
 from nasgym.architecture import digest
@@ -111,9 +112,18 @@ class Cached:
         self.store = store
         self.context = context
 
-    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
-        """Return one evaluation for each architecture, in order; repeats are trained once."""
-        keys = [digest((self.context, architecture)) for architecture in architectures]
+    def key(self, architecture: Any) -> str:
+        """Return what the evaluation of `architecture` is stored under."""
+        return digest((self.context, architecture))
+
+    def evaluate(
+        self, architectures: Sequence[Any], keys: Sequence[str] | None = None
+    ) -> list[Evaluation]:
+        """Return one evaluation for each architecture, in order; repeats are trained once.
+
+        `keys` are those of the architectures, if the caller has them already.
+        """
+        keys = keys or [self.key(architecture) for architecture in architectures]
         known = {key: self.store.result(key) for key in keys}
         missing = {
             key: architecture
@@ -127,9 +137,10 @@ class Cached:
         }
         new_keys = list(missing)
         fresh = set(new_keys)
-        for index, evaluation in stream(self.evaluator, list(missing.values())):
-            self.store.store(new_keys[index], evaluation)
-            finished[new_keys[index]] = evaluation
+        if missing:
+            for index, evaluation in stream(self.evaluator, list(missing.values())):
+                self.store.store(new_keys[index], evaluation)
+                finished[new_keys[index]] = evaluation
         evaluations = []
         for key in keys:
             evaluations.append(replace(finished[key], cached=key not in fresh))
@@ -156,8 +167,6 @@ def nll(evaluation: Evaluation) -> float:
     It orders children as the negative log likelihood does, lies in [0, 1] whatever happens, and
     agrees between seeds better than accuracy.
     """
-    from math import exp
-
     return exp(-float(evaluation.metrics["nll"]))
 
 

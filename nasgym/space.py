@@ -6,7 +6,7 @@ means (`decode`). Everything else is written once, here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -82,6 +82,11 @@ class SearchSpace(ABC):
     Spaces are immutable.
     """
 
+    layers: int | None = None
+    """The depth of every string, where depth means something."""
+    max_layers: int | None = None
+    """The deepest that `with_layers` may go."""
+
     @abstractmethod
     def first(self) -> Decision:
         """Return the decision that every string begins with."""
@@ -143,23 +148,28 @@ class SearchSpace(ABC):
         Raises ValueError, naming the place, as soon as the string leaves the space, and at its
         end if it stops short.
         """
+        state = yield from self.begin(tokens)
+        if state != self.automaton.end:
+            raise ValueError(
+                f"the string stops after {len(tokens)} tokens, before "
+                f"{self.automaton.decisions[state].name!r}"
+            )
+
+    def begin(self, tokens: Sequence[int]) -> Generator[tuple[Decision, int], None, int]:
+        """Yield the same for a string that may be unfinished, and return the state it leads to."""
         automaton, state = self.automaton, 0
         for position, token in enumerate(tokens):
             if state == automaton.end:
                 raise ValueError(f"the string has {len(tokens)} tokens but ends after {position}")
-            if not 0 <= token < automaton.num_options[state]:
-                decision = automaton.decisions[state]
+            decision = automaton.decisions[state]
+            if not 0 <= token < len(decision.options):
                 raise ValueError(
                     f"token {token} at position {position} is none of the "
                     f"{len(decision.options)} options of {decision.name!r}"
                 )
-            yield automaton.decisions[state], int(token)
+            yield decision, int(token)
             state = int(automaton.successor[state, token])
-        if state != automaton.end:
-            raise ValueError(
-                f"the string stops after {len(tokens)} tokens, before "
-                f"{automaton.decisions[state].name!r}"
-            )
+        return state
 
     def contains(self, tokens: Sequence[int]) -> bool:
         """Return whether `tokens` is a finished string of this space."""
@@ -281,14 +291,7 @@ class SearchSpace(ABC):
 
     def _choices(self, tokens: Sequence[int]) -> dict[Hashable, tuple[Decision, int]]:
         """Map each place of a string, or of the beginning of one, to what was chosen there."""
-        automaton, state, choices = self.automaton, 0, {}
-        for token in tokens:
-            if state == automaton.end or not 0 <= token < automaton.num_options[state]:
-                raise ValueError(f"{tuple(tokens)} is no string of {type(self).__name__}")
-            decision = automaton.decisions[state]
-            choices[decision.place] = (decision, int(token))
-            state = int(automaton.successor[state, token])
-        return choices
+        return {decision.place: (decision, token) for decision, token in self.begin(tokens)}
 
     def _rewrite(
         self,

@@ -1,7 +1,7 @@
 """Convolutional networks with skip connections: the architecture and its search space."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from nasgym.space import Decision, SearchSpace
@@ -24,6 +24,17 @@ class ConvLayer:
     """Columns from one output to the next."""
     inputs: tuple[int, ...] = ()
     """Numbers of the earlier layers it reads, from 1; none means that it reads the image."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Return everything about the layer but where its input comes from."""
+        return (
+            self.filter_height,
+            self.filter_width,
+            self.filters,
+            self.stride_height,
+            self.stride_width,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,7 +159,7 @@ class ConvSpace(SearchSpace):
         """
         layers = architecture.layers
         order = canonical_order(
-            labels=[astuple(layer)[:-1] for layer in layers],
+            labels=[layer.shape for layer in layers],
             inputs=[[source - 1 for source in layer.inputs] for layer in layers],
         )
         number = {node + 1: place for place, node in enumerate(order, start=1)}

@@ -1,0 +1,57 @@
+# The project's commands. A fresh clone needs Python >= 3.11 and make, nothing else.
+
+PYTHON ?= python3
+OUT ?= runs/first
+SEARCH ?= NAS-Digits-v0 --agent reinforce --agent-set preset=short --children 200 --seed 0
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help search test lint types bench format clean
+
+## make search   train real networks on real images and draw the best; again: go on
+## make test     lint, check the types and run the tests
+## make lint     ruff: style and format
+## make types    mypy: types
+## make bench    measure the speed of every hot path against the obvious way
+## make format   put every file in the project's format
+## make clean    remove what was installed and built; runs/ stays
+help:
+	@sed -n 's/^## //p' Makefile
+
+search: .venv/installed
+	@$(BIN)/nasgym search $(SEARCH) --out $(OUT)
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python -m nasgym.benchmarks.speed
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# torch goes first, by its exact release: a wheel of it that is already on the machine is then
+# preferred to the newest one, which on Linux brings CUDA along.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "nasgym needs Python 3.11 or newer; $(PYTHON) is not: try make PYTHON=python3.12"; \
+		exit 1; }
+	@echo "Installing PyTorch into .venv (once; a minute or more, it is large) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
+	@echo "Installing nasgym and the rest (once, about a minute) ..."
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@

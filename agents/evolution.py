@@ -1,0 +1,49 @@
+"""Regularized evolution (Real et al. 2019, algorithm 1): the oldest die, the best of a few breed."""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from nasgym.agents.base import AskTellAgent, generator_from, generator_state
+from nasgym.archive import Trial
+from nasgym.space import SearchSpace, Tokens
+
+
+class RegularizedEvolution(AskTellAgent):
+    """A queue of `population` strings; each child mutates the best of `sample` drawn from it."""
+
+    def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
+        """`population` and `sample` are P and S of the paper; smaller ones suit small budgets."""
+        if not 1 <= sample <= population:
+            raise ValueError(f"sample must be from 1 to population ({population}), not {sample}")
+        self.size, self.tournament = population, sample
+        self.rng = np.random.default_rng(seed)
+        self.population: deque[tuple[Tokens, float]] = deque(maxlen=population)
+
+    def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
+        """Return `count` strings: random until the population is full, then mutated winners."""
+        return [self._child(space) for _ in range(count)]
+
+    def _child(self, space: SearchSpace) -> Tokens:
+        if len(self.population) < self.size:
+            return space.sample(self.rng)
+        drawn = self.rng.integers(self.size, size=self.tournament)
+        parent, _ = max((self.population[index] for index in drawn), key=lambda pair: pair[1])
+        return space.mutate(parent, self.rng)
+
+    def learn(self, trials: Sequence[Trial]) -> None:
+        """Let the new children in; the oldest leave."""
+        self.population.extend((trial.tokens, trial.reward) for trial in trials)
+
+    def state(self) -> bytes:
+        """Return the population and the generator's state."""
+        return json.dumps([list(self.population), generator_state(self.rng).decode()]).encode()
+
+    def restore(self, state: bytes) -> None:
+        """Go back to what `state` returned."""
+        population, generator = json.loads(state)
+        self.population.clear()
+        self.population.extend((tuple(tokens), reward) for tokens, reward in population)
+        self.rng = generator_from(generator.encode())

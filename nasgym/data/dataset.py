@@ -1,0 +1,174 @@
+"""Image data: training and validation images in memory, and how they are set apart."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+"""Images, (n, height, width, channels)."""
+
+Labels = NDArray[np.int64]
+"""Class numbers from 0, (n,)."""
+
+CHUNK = 1000
+"""Images resized at a time, so that the floats in between stay small."""
+
+
+class DatasetError(ValueError):
+    """Data that are not what they should be; the message is one line for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """The images a child is trained and validated on. It holds no test images."""
+
+    train_images: Images
+    """(n, height, width, channels), in random order."""
+    train_labels: Labels
+    """(n,)"""
+    valid_images: Images
+    """(m, height, width, channels), in random order."""
+    valid_labels: Labels
+    """(m,)"""
+    names: tuple[str, ...]
+    """The names of the classes, by class number."""
+    flips: bool = False
+    """Whether a mirrored image shows the same class: photographs do, digits and letters do not."""
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.names)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Return the shape of one image: (channels, height, width)."""
+        height, width, channels = self.train_images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of all that is in here, hence also of the split, in hexadecimal."""
+        total = hashlib.sha256(repr((self.names, self.flips)).encode())
+        for array in (
+            self.train_images,
+            self.train_labels,
+            self.valid_images,
+            self.valid_labels,
+        ):
+            total.update(repr((array.shape, array.dtype.str)).encode())
+            total.update(np.ascontiguousarray(array))
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """All images of a data set that a search may see: the test images are left out already."""
+
+    images: Images
+    """(n, height, width, channels)"""
+    labels: Labels
+    """(n,)"""
+    names: tuple[str, ...]
+    """The names of the classes, by class number."""
+    valid: int
+    """How many of the images are for validation."""
+    drawn: bool = True
+    """Whether they are drawn at random; if not, they are the last ones."""
+    flips: bool = False
+    """See `ImageData.flips`."""
+
+    def split(
+        self,
+        seed: int,
+        train_size: int | None = None,
+        valid_size: int | None = None,
+        image_size: int | None = None,
+    ) -> ImageData:
+        """Return the pool's images as training and validation images.
+
+        `seed` decides once which are which; asking for fewer images takes the first of each part,
+        so no size turns a validation image into a training image. Raises DatasetError if a part
+        has not as many images as asked for.
+        """
+        rng = np.random.default_rng(seed)
+        last = len(self.labels) - self.valid
+        if self.drawn:
+            order = stratified_order(self.labels, rng)
+            parts = order[self.valid :], order[: self.valid]
+        else:
+            parts = (
+                stratified_order(self.labels[:last], rng),
+                last + stratified_order(self.labels[last:], rng),
+            )
+        train = _first(parts[0], train_size, "train_size", "training")
+        valid = _first(parts[1], valid_size, "valid_size", "validation")
+        return ImageData(
+            resize(self.images[train], image_size),
+            self.labels[train],
+            resize(self.images[valid], image_size),
+            self.labels[valid],
+            self.names,
+            self.flips,
+        )
+
+
+def _first(order: NDArray[np.intp], size: int | None, option: str, part: str) -> NDArray[np.intp]:
+    if size is None:
+        return order
+    if not 2 <= size <= len(order):
+        raise DatasetError(
+            f"{option} must be from 2 to {len(order)}, the number of {part} images, not {size}"
+        )
+    return order[:size]
+
+
+def stratified_order(labels: Labels, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return a random order of the images in which every prefix has nearly the whole's class shares.
+
+    The i-th of a class's n images, in random order, gets a random place in [i / n, (i + 1) / n).
+    """
+    places = rng.random(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        places[members] = (rng.permutation(len(members)) + places[members]) / len(members)
+    return np.argsort(places, kind="stable")
+
+
+def resize(images: Images, size: int | None) -> Images:
+    """Return the images at `size` x `size` pixels, each the mean of the area it covers.
+
+    None returns the images as they are. The aspect ratio is not kept.
+    """
+    height, width = images.shape[1:3]
+    if size is None or (height, width) == (size, size):
+        return images
+    if size < 1:
+        raise DatasetError(f"image_size must be 1 or more pixels, not {size}")
+    rows, columns = _shares(height, size), _shares(width, size)
+    resized = np.empty((len(images), size, size, images.shape[3]), np.uint8)
+    for part in _chunks(len(images)):
+        means = np.einsum(
+            "rh,nhwc,sw->nrsc", rows, images[part].astype(np.float32), columns, optimize=True
+        )
+        resized[part] = np.rint(means)
+    return resized
+
+
+def _shares(old: int, new: int) -> NDArray[np.float32]:
+    """Return the share of each of `old` pixels in each of `new` ones, (new, old); rows sum to 1."""
+    edges = np.linspace(0, old, new + 1)
+    pixels = np.arange(old)
+    rows = [np.clip(np.minimum(pixels + 1, b) - np.maximum(pixels, a), 0, None) for a, b in pairwise(edges)]
+    shares = np.array(rows, np.float32)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    for start in range(0, count, CHUNK):
+        yield slice(start, start + CHUNK)

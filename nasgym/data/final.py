@@ -1,0 +1,26 @@
+"""The test images: for the final phase of a search, once, and for nothing else.
+
+After a search the best architecture is trained to convergence and tested (Zoph & Le 2017, section
+4.1). Whoever looks at the test images before that, or chooses by what they say, no longer
+measures how well a network does on images nobody has seen. So they have a file of their own, and
+no evaluator, environment or agent imports it.
+"""
+
+from pathlib import Path
+
+from nasgym.data import cifar10, digits, images
+from nasgym.data.dataset import Images, Labels, resize
+
+
+def load_test(data: str, *, image_size: int | None = None) -> tuple[Images, Labels]:
+    """Return the test images of `data` and their labels; `data` and `image_size` as for `load`.
+
+    They are the same whatever the seed, and in no `ImageData`.
+    """
+    if data == "digits":
+        tested, labels = digits.test_images()
+    elif data == "cifar10":
+        tested, labels = cifar10.test_images()
+    else:
+        tested, labels = images.test_images(Path(data), image_size)
+    return resize(tested, image_size), labels

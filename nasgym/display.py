@@ -1,0 +1,131 @@
+"""What a search shows while it runs: a live panel in a terminal, plain lines elsewhere."""
+
+import json
+import time
+from collections import deque
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from nasgym.archive import Trial
+
+RATE_OVER = 60.0
+"""Seconds over which children a minute are counted."""
+
+
+class Progress:
+    """How far a search is: counts, the best so far, pace and the time left."""
+
+    def __init__(self, done: int, budget: int, best: Trial | None) -> None:
+        """Begin at `done` of `budget` children, the best of which was `best`."""
+        self.done, self.budget, self.best = done, budget, best
+        self.failed = 0
+        self._finished: deque[float] = deque([time.monotonic()])
+
+    def add(self, trial: Trial) -> None:
+        """Count a finished child."""
+        self.done = trial.number + 1
+        self.failed += trial.status != "ok"
+        if trial.status == "ok" and (self.best is None or trial.reward > self.best.reward):
+            self.best = trial
+        self._finished.append(time.monotonic())
+        while self._finished[-1] - self._finished[0] > RATE_OVER and len(self._finished) > 10:
+            self._finished.popleft()
+
+    @property
+    def per_minute(self) -> float:
+        """Return the children finished a minute, of late."""
+        seconds = time.monotonic() - self._finished[0]
+        return 60 * (len(self._finished) - 1) / max(seconds, 1e-9)
+
+    @property
+    def left(self) -> str:
+        """Return the time left at this pace, as h:mm:ss; "?" before the first child."""
+        if len(self._finished) < 2:
+            return "?"
+        minutes = (self.budget - self.done) / self.per_minute
+        seconds = round(60 * minutes)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+class Display:
+    """A listener that shows each trial; use it as a context manager."""
+
+    def __init__(self, progress: Progress, console: Console, *, as_json: bool = False) -> None:
+        """Show on `console`; with `as_json` one JSON object a line, whatever the console is."""
+        self.progress = progress
+        self.console = console
+        self.as_json = as_json
+        live = console.is_terminal and not as_json
+        self._live = Live(self, console=console, refresh_per_second=4) if live else None
+
+    def __enter__(self) -> "Display":
+        """Start the live panel, if there is one."""
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the last state of the panel on the screen."""
+        if self._live:
+            self._live.stop()
+
+    def show(self, trial: Trial) -> None:
+        """Take in a finished child."""
+        self.progress.add(trial)
+        if self.as_json:
+            write_line(self.console.file, trial_json(trial))
+        elif self._live is None:
+            write_line(self.console.file, self._line(trial))
+
+    def _line(self, trial: Trial) -> str:
+        progress, outcome = self.progress, trial.status + (", cached" if trial.cached else "")
+        best = "" if progress.best is None else f"  best {progress.best.reward:.4f}"
+        return (
+            f"child {progress.done}/{progress.budget}  reward {trial.reward:.4f} ({outcome})"
+            f"{best}  {progress.per_minute:.0f} a minute  {progress.left} left"
+        )
+
+    def __rich__(self) -> Table:
+        """Return the panel as it is now."""
+        progress = self.progress
+        table = Table.grid(padding=(0, 3))
+        done = min(1.0, progress.done / progress.budget)
+        bar = "━" * round(30 * done) + "[dim]" + "━" * (30 - round(30 * done)) + "[/dim]"
+        table.add_row(f"[green]{bar}[/green]", f"{progress.done} of {progress.budget} children")
+        if progress.best is not None:
+            best = f"{progress.best.reward:.4f} [dim](child {progress.best.number})[/dim]"
+            table.add_row("best reward so far", best)
+        failed = f"   [red]{progress.failed} failed[/red]" if progress.failed else ""
+        table.add_row("pace", f"{progress.per_minute:.0f} children a minute{failed}")
+        table.add_row("time left", progress.left)
+        return table
+
+
+def write_line(file: TextIO, line: str) -> None:
+    """Write one line at once, so that whoever reads it knows the trial is on disk."""
+    file.write(line + "\n")
+    file.flush()
+
+
+def trial_json(trial: Trial) -> str:
+    """Return what matters about a trial as one line of JSON."""
+    return json.dumps(
+        {
+            "child": trial.number,
+            "reward": trial.reward,
+            "accuracy": trial.accuracy,
+            "status": trial.status,
+            "seconds": trial.seconds,
+            "cached": trial.cached,
+            "tokens": list(trial.tokens),
+        }
+    )

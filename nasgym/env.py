@@ -1,0 +1,240 @@
+"""The environment: an agent writes an architecture token by token and is paid for what it became."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import InvalidAction, ResetNeeded
+from numpy.typing import NDArray
+
+from nasgym.archive import Archive, Trial
+from nasgym.evaluation import Evaluator, Reward
+from nasgym.space import SearchSpace
+from nasgym.task import Task
+
+RENDER_MODES = ("ansi", "rgb_array")
+
+
+class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
+    """Write a network as a string of tokens; the reward is how well it trains.
+
+    ## Description
+    A network is a string of hyper-parameter tokens ("filter height 3", "filter width 5", "input
+    from layer 2", ...). Each step writes one token. When the string is complete, the network it
+    describes, the *child*, is built and trained on the training images, and its accuracy on the
+    validation images is the reward (Zoph & Le 2017). Every finished episode is recorded in
+    `env.unwrapped.archive`; a child that was trained before is looked up, not trained again.
+
+    ## Action Space
+    `Discrete(A)`, A being the number of options of the widest decision. The action is the index of
+    an option of the current decision. If the decision has n < A options, an action from n on is
+    folded, `action % n`, so that agents without masks lose nothing; the legal actions are in
+    `info["action_mask"]` (int8, 1 = legal, fit for `action_space.sample(mask)`) and in
+    `action_masks()` (bool, found by sb3-contrib). Folding favours small tokens where A is no
+    multiple of n: prefer an agent with masks there. Anything outside the action space raises
+    `InvalidAction` and changes nothing.
+
+    ## Observation Space
+    `MultiDiscrete([A + 1] * L)`, L being the longest string at `max_layers`: the string so far, 0
+    for a place not written yet, otherwise the token plus one. It is the whole state.
+
+    ## Starting State
+    The empty string. `reset(options={"layers": n})` sets the number of layers for one episode.
+
+    ## Rewards
+    0 at every step but the last. At the last step `reward` of the child's evaluation: "accuracy"
+    (the default), "accuracy_cubed" (the paper's, section 4.1), "nll" (the geometric mean
+    probability given to the right class) or any callable from `Evaluation` to float. A child that
+    fails (its training diverges, runs out of time or memory, crashes) earns 0.0; `step` does not
+    raise.
+
+    ## Episode End
+    An episode terminates after `episode_length` steps, the length of the longest string under the
+    current ceiling. In a space whose strings differ in length, the tokens after the end of a
+    shorter one are ignored (the mask allows 0 only), so that episodes that start together end
+    together. There is no truncation.
+
+    ## Information
+    `action_mask` always. At the end also `architecture` (plain data), `metrics`, `status` ("ok" or
+    the kind of failure) and, if the child failed, `error`.
+
+    ## Arguments
+    * `space`: a `SearchSpace`.
+    * `evaluator`: any object with `evaluate(architectures) -> evaluations`, one each, in order.
+    * `reward="accuracy"`: see Rewards.
+    * `archive=None`: a path or an `Archive` to record in; in memory if None. An archive that
+      holds trials is continued; children in it are not trained again.
+    * `grow_by=0`, `grow_every=1600`: the ceiling of layers starts at `space.layers` and grows by
+      `grow_by` after every `grow_every` children, up to `space.max_layers`.
+    * `render_mode=None`: "ansi" (text) or "rgb_array" (a drawing, uint8, height x width x 3).
+
+    ## References
+    B. Zoph and Q. V. Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017.
+
+    ## Version History
+    * v0: first version.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012
+
+    num_envs = 1
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        evaluator: Evaluator,
+        *,
+        reward: str | Reward = "accuracy",
+        archive: Archive | str | Path | None = None,
+        grow_by: int = 0,
+        grow_every: int = 1600,
+        render_mode: str | None = None,
+    ) -> None:
+        """See the class for the arguments."""
+        super().__init__(
+            space,
+            evaluator,
+            reward=reward,
+            archive=archive,
+            grow_by=grow_by,
+            grow_every=grow_every,
+        )
+        self.render_mode = check_render_mode(render_mode)
+        self.observation_space, self.action_space = gym_spaces(space)
+        self._layers: int | None = None
+        self._episode = self.space
+        self._steps_left = 0
+        self._state = self._episode.automaton.end
+        self._tokens: list[int] = []
+        self._observation = self._empty_observation()
+        self._last: Trial | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.integer[Any]], dict[str, Any]]:
+        """Start an empty string; `options={"layers": n}` sets its number of layers.
+
+        Raises ValueError for any other option, or a number of layers that the space has not.
+        """
+        super().reset(seed=seed)
+        self._layers = layers_option(options)
+        self._episode = self.space_with(self._layers)
+        self._steps_left = self.episode_length
+        self._state, self._tokens, self._last = 0, [], None
+        self._observation = self._empty_observation()
+        return self._observation.copy(), self._info()
+
+    def step(
+        self, action: np.int64
+    ) -> tuple[NDArray[np.integer[Any]], float, bool, bool, dict[str, Any]]:
+        """Write one token; at the end of the string train the child.
+
+        Raises InvalidAction for anything outside the action space, ResetNeeded before `reset` and
+        after the end of an episode.
+        """
+        if not self._steps_left:
+            raise ResetNeeded("the episode is over: call reset() before step()")
+        if isinstance(action, bool | np.bool_) or not self.action_space.contains(action):
+            raise InvalidAction(
+                f"action {action!r} is no whole number from 0 to {self.action_space.n - 1}"
+            )
+        automaton = self._episode.automaton
+        token = int(action) % int(automaton.num_options[self._state])
+        if self._state != automaton.end:
+            self._observation[len(self._tokens)] = token + 1
+            self._tokens.append(token)
+        self._state = int(automaton.successor[self._state, token])
+        self._steps_left -= 1
+        if self._steps_left:
+            return self._observation.copy(), 0.0, False, False, self._info()
+        (self._last,) = self.play([tuple(self._tokens)], self._layers)
+        info = {**self._info(), **end_info(self._last)}
+        return self._observation.copy(), self._last.reward, True, False, info
+
+    @property
+    def episode_length(self) -> int:
+        """Steps of the current episode: the longest string under its ceiling."""
+        return self._episode.max_length
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions are legal now, (A,), as sb3-contrib asks for it."""
+        return self._mask().astype(np.bool_)
+
+    def render(self) -> Any:
+        """Return the finished architecture, or the string so far, as `render_mode` says."""
+        return render(self.render_mode, self._episode, self._tokens, self._last is not None)
+
+    def close(self) -> None:
+        """Stop the workers and close the archive."""
+        self.close_task()
+
+    def _mask(self) -> NDArray[np.int8]:
+        return padded_mask(self._episode, self._state, int(self.action_space.n))
+
+    def _info(self) -> dict[str, Any]:
+        return {"action_mask": self._mask()}
+
+    def _empty_observation(self) -> NDArray[np.integer[Any]]:
+        return np.zeros(self.observation_space.shape, self.observation_space.dtype)
+
+
+def gym_spaces(space: SearchSpace) -> tuple[spaces.MultiDiscrete, spaces.Discrete]:
+    """Return the observation and action space of one environment over `space` at its deepest."""
+    deepest = space if space.max_layers is None else space.with_layers(space.max_layers)
+    actions = deepest.max_options
+    dtype = np.int8 if actions < 127 else np.int64
+    return (
+        spaces.MultiDiscrete([actions + 1] * deepest.max_length, dtype=dtype),
+        spaces.Discrete(actions),
+    )
+
+
+def layers_option(options: Mapping[str, Any] | None) -> int | None:
+    """Return the "layers" of reset's options; raise ValueError for options there are not."""
+    unknown = set(options or {}) - {"layers"}
+    if unknown:
+        raise ValueError(f"reset knows the option 'layers', not {', '.join(map(repr, unknown))}")
+    return None if options is None else options.get("layers")
+
+
+def padded_mask(space: SearchSpace, states: Any, actions: int) -> NDArray[np.int8]:
+    """Return a fresh mask of the legal actions in `states`, (..., actions)."""
+    mask = space.automaton.mask[states]
+    if mask.shape[-1] == actions:
+        return mask if mask.base is None else mask.copy()
+    padded = np.zeros((*mask.shape[:-1], actions), np.int8)
+    padded[..., : mask.shape[-1]] = mask
+    return padded
+
+
+def end_info(trial: Trial) -> dict[str, Any]:
+    """Return what `info` holds about a finished episode."""
+    info = {
+        "architecture": trial.architecture,
+        "metrics": {"accuracy": trial.accuracy, **trial.metrics},
+        "status": trial.status,
+    }
+    return {**info, "error": trial.error} if trial.error else info
+
+
+def check_render_mode(render_mode: str | None) -> str | None:
+    """Return `render_mode`, or raise ValueError if there is no such mode."""
+    if render_mode not in (None, *RENDER_MODES):
+        raise ValueError(f"render_mode {render_mode!r} is none of {', '.join(RENDER_MODES)}")
+    return render_mode
+
+
+def render(mode: str | None, space: SearchSpace, tokens: list[int], finished: bool) -> Any:
+    """Return a picture, "ansi" or "rgb_array", of a string: of its architecture if it is finished."""
+    if mode is None:
+        return None
+    from nasgym import drawing
+
+    subject = space.decode(tokens) if finished else {
+        f"{decision.name}, layer {decision.layer}": decision.options[token]
+        for decision, token in space.begin(tokens)
+    }
+    return drawing.text(subject) if mode == "ansi" else drawing.rgb(subject)

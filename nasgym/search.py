@@ -1,0 +1,216 @@
+"""A run: an environment, an agent and a budget in a folder, going on wherever it was stopped."""
+
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import gymnasium as gym
+from filelock import FileLock, Timeout
+
+from nasgym.agents import Agent, make
+from nasgym.archive import Archive, Trial
+from nasgym.files import write_atomically
+from nasgym.task import Task
+
+FAILURES_WATCHED = 20
+"""The search stops when more than half of this many children in a row have failed."""
+
+
+class SearchError(Exception):
+    """A search that cannot start or go on; the message is one line for the user."""
+
+
+class Interrupted(BaseException):
+    """The user or the system asked the search to stop."""
+
+    def __init__(self, signum: int) -> None:
+        """Remember the signal: its number decides the exit code."""
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is needed to run a search again: the contents of `search.json`."""
+
+    env: str
+    """Id of the environment."""
+    agent: str
+    """Name of the agent."""
+    children: int
+    """Budget: how many children to finish."""
+    seed: int = 0
+    """Seed of the agent. (The children's is an option of the environment.)"""
+    num_envs: int = 8
+    """Episodes in a wave, whose children train as one batch."""
+    workers: int | None = None
+    """Children trained at the same time; None: one a core. Results do not depend on it."""
+    env_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the environment, plain data."""
+    agent_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the agent, plain data."""
+
+    def __post_init__(self) -> None:
+        for name in ("children", "num_envs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Run:
+    """A search and its folder: `search.json`, `archive.db`, `best.json` and figures."""
+
+    def __init__(self, folder: str | Path, plan: Plan | None = None) -> None:
+        """Open the run in `folder`, or begin one there with `plan`.
+
+        A run that exists keeps its plan; the budget may grow and the number of workers change.
+        Raises SearchError if `plan` says something else, or if there is neither plan nor run.
+        """
+        self.folder = Path(folder)
+        known = self._read()
+        if plan is None and known is None:
+            raise SearchError(f"there is no run in {self.folder}: name an environment to begin one")
+        self.plan = _merged(known, plan, self.folder)
+
+    def _read(self) -> Plan | None:
+        path = self.folder / "search.json"
+        try:
+            return Plan(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise SearchError(f"{path} is damaged: {error}") from None
+
+    @property
+    def archive_path(self) -> Path:
+        """Return where the trials are."""
+        return self.folder / "archive.db"
+
+    def search(
+        self, listeners: Callable[[Task], list[Callable[[Trial], None]]] = lambda _: []
+    ) -> Agent:
+        """Go on until the budget is spent, and return the agent.
+
+        `listeners` is given the environment, at the number of trials where the search goes on, and
+        returns what to call with every new trial. Raises SearchError if another process is at it,
+        or if more than half of the last children failed; Interrupted on SIGINT, SIGTERM, SIGHUP.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._locked(), _signals_raise():
+            write_atomically(self.folder / "search.json", json.dumps(asdict(self.plan), indent=2))
+            env, agent = self._begin()
+            try:
+                env.listeners += [*listeners(env), self._watch_failures()]
+                with env.limited_to(self.plan.children):
+                    agent.search(env, self.plan.children)
+                env.save(agent.state)
+            finally:
+                env.close()
+        return agent
+
+    def _begin(self) -> tuple[Any, Agent]:
+        """Return the environment and the agent as they were when the agent was last saved."""
+        plan = self.plan
+        agent = make(plan.agent, plan.seed, **plan.agent_options)
+        options = {**plan.env_options, "archive": str(self.archive_path)}
+        if plan.workers is not None:
+            options["workers"] = plan.workers
+        env = gym.make_vec(plan.env, num_envs=plan.num_envs, **options).unwrapped
+        if not isinstance(env, Task):
+            raise SearchError(f"{plan.env} is no environment that searches architectures")
+        env.resume(0)
+        for trials, state in env.archive.agent_states():
+            agent.restore(state)
+            env.resume(trials)
+            break
+        return env, agent
+
+    def _watch_failures(self) -> Callable[[Trial], None]:
+        recent: deque[Trial] = deque(maxlen=FAILURES_WATCHED)
+
+        def watch(trial: Trial) -> None:
+            recent.append(trial)
+            failed = [trial for trial in recent if trial.status != "ok"]
+            if len(recent) == FAILURES_WATCHED and 2 * len(failed) > FAILURES_WATCHED:
+                reason = (failed[-1].error.strip().splitlines() or [""])[-1]
+                raise SearchError(
+                    f"{len(failed)} of the last {FAILURES_WATCHED} children failed, the last with "
+                    f"status {failed[-1].status!r}: {reason} - mend that, then go on with: "
+                    f"{self.command}"
+                )
+
+        return watch
+
+    @property
+    def command(self) -> str:
+        """Return the command that goes on with this run."""
+        return f"nasgym search --out {self.folder}"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the run's lock; the kernel frees it however the process ends."""
+        owner = self.folder / "search.pid"
+        try:
+            with FileLock(self.folder / "search.lock", timeout=0):
+                owner.write_text(str(os.getpid()))
+                yield
+        except Timeout:
+            raise SearchError(
+                f"process {owner.read_text()} is searching in {self.folder}: wait for it or stop it"
+            ) from None
+
+    # What it found ----------------------------------------------------------------------------
+
+    def archive(self) -> Archive:
+        """Open the run's archive for reading; raises ArchiveError if nothing was recorded yet."""
+        return Archive(self.archive_path, read_only=True)
+
+    def write_best(self, archive: Archive) -> Path | None:
+        """Write `best.json`, the best child so far, and return where it is; None without one."""
+        best = archive.best()
+        if best is None:
+            return None
+        path = self.folder / "best.json"
+        write_atomically(path, json.dumps({**asdict(best), "env": self.plan.env}, indent=2))
+        return path
+
+
+def _merged(known: Plan | None, plan: Plan | None, folder: Path) -> Plan:
+    """Return the plan to follow in a folder where `known` was followed so far."""
+    if known is None or plan is None:
+        merged = plan or known
+        assert merged is not None
+        return merged
+    children = max(known.children, plan.children)
+    merged = replace(plan, children=children, workers=plan.workers or known.workers)
+    for name, value in asdict(replace(known, children=children, workers=merged.workers)).items():
+        if asdict(merged)[name] != value:
+            raise SearchError(
+                f"{folder} holds a run with {name} {value!r}, not {asdict(merged)[name]!r}: "
+                f"leave the option out to go on with it, or choose another --out"
+            )
+    return merged
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP raise Interrupted, once; a second one ends the process."""
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        for other in watched:
+            signal.signal(other, lambda again, _: os._exit(128 + again))
+        raise Interrupted(signum)
+
+    before = {signum: signal.signal(signum, interrupt) for signum in watched}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

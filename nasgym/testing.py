@@ -1,0 +1,95 @@
+"""Conformance checks for spaces, evaluators and agents of your own; ours pass them too.
+
+Each raises AssertionError, saying what is wrong, and returns nothing.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nasgym.architecture import digest
+from nasgym.evaluation import Evaluation, Evaluator
+from nasgym.space import SearchSpace
+from nasgym.vector import NASVectorEnv
+
+
+def check_space(space: SearchSpace, *, seed: int = 0, samples: int = 100) -> None:
+    """Check that a space keeps its promises, on all of a small space or on samples of a large one."""
+    rng = np.random.default_rng(seed)
+    if space.size <= 2_000:
+        strings = list(space)
+        assert len(strings) == space.size, f"size is {space.size}, but {len(strings)} are listed"
+        assert len(set(strings)) == len(strings), "a string is listed twice"
+        assert strings == [space.string(index) for index in range(space.size)]
+    else:
+        strings = [space.sample(rng) for _ in range(samples)]
+        strings += [space.sample_uniform(rng) for _ in range(samples)]
+    for tokens in strings[:: max(1, len(strings) // 200)]:
+        _check_string(space, tokens, rng)
+
+
+def _check_string(space: SearchSpace, tokens: tuple[int, ...], rng: np.random.Generator) -> None:
+    assert space.contains(tokens), f"{tokens} was drawn but is not contained"
+    assert not space.contains((*tokens, 0)), f"{tokens} goes on after its end"
+    assert not space.contains(tokens[:-1]), f"{tokens} ends before its end"
+    assert len(tokens) <= space.max_length, f"{tokens} is longer than max_length"
+    architecture = space.decode(tokens)
+    assert digest(architecture) == digest(space.decode(tokens)), "decode is not deterministic"
+    canonical = space.canonical(architecture)
+    assert digest(space.canonical(canonical)) == digest(canonical), "canonical is not idempotent"
+    try:
+        assert space.decode(space.encode(architecture)) == architecture, "encode loses something"
+    except NotImplementedError:
+        pass  # a large space without `choice` cannot encode
+    if any(len(decision.options) > 1 for decision, _ in space.walk(tokens)):
+        mutant = space.mutate(tokens, rng)
+        assert mutant != tokens and space.contains(mutant), f"{mutant} is no mutant of {tokens}"
+    for neighbour in itertools.islice(space.neighbours(tokens), 50):
+        assert neighbour != tokens and space.contains(neighbour), f"{neighbour} is no neighbour"
+
+
+def check_evaluator(evaluator: Evaluator, architectures: Sequence[Any]) -> None:
+    """Check that a batch comes back in order, and that each evaluation depends on its child alone."""
+    together = [_outcome(one) for one in evaluator.evaluate(architectures)]
+    alone = [_outcome(evaluator.evaluate([one])[0]) for one in architectures]
+    assert together == alone, "a batch gives something else than its architectures one by one"
+    backwards = [_outcome(one) for one in evaluator.evaluate(architectures[::-1])]
+    assert backwards == alone[::-1], "evaluations do not keep the order of the architectures"
+
+
+def _outcome(evaluation: Evaluation) -> Evaluation:
+    assert isinstance(evaluation, Evaluation), f"{evaluation!r} is no Evaluation"
+    return replace(evaluation, seconds=0.0, cached=False)
+
+
+def check_agent(make: Callable[[int], Any], space: SearchSpace, *, budget: int = 60) -> None:
+    """Check that an agent spends its budget, repeats itself by seed, and survives failed children.
+
+    `make` is given a seed and returns the agent.
+    """
+    once, again = _strings(make(1), space, budget), _strings(make(1), space, budget)
+    assert len(once) == budget, f"the agent finished {len(once)} of {budget} children"
+    assert once == again, "the same seed gave another search"
+    assert once != _strings(make(2), space, budget), "another seed gave the same search"
+
+
+class _Flaky:
+    """An evaluator that pays for small digests and fails every seventh child or so."""
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        return [self._one(int(digest(architecture)[:8], 16)) for architecture in architectures]
+
+    def _one(self, number: int) -> Evaluation:
+        if number % 7 == 0:
+            return Evaluation(status="exception", error="made to fail")
+        return Evaluation(accuracy=number / 2**32)
+
+
+def _strings(agent: Any, space: SearchSpace, budget: int) -> list[tuple[int, ...]]:
+    envs = NASVectorEnv(space, _Flaky(), num_envs=4)
+    with envs.limited_to(budget):
+        agent.search(envs, budget)
+    return [trial.tokens for trial in envs.archive]
