@@ -1,5 +1,6 @@
 """The environment: an agent writes an architecture token by token and is paid for what it became."""
 
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from nasgym.archive import Archive, Trial
 from nasgym.evaluation import Evaluator, Reward
-from nasgym.space import SearchSpace
-from nasgym.task import Task
+from nasgym.space import SearchSpace, Tokens
+from nasgym.task import Task, deepest
 
 RENDER_MODES = ("ansi", "rgb_array")
 
@@ -105,12 +106,11 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         self.render_mode = check_render_mode(render_mode)
         self.observation_space, self.action_space = gym_spaces(space)
         self._layers: int | None = None
-        self._episode = self.space
-        self._steps_left = 0
-        self._state = self._episode.automaton.end
-        self._tokens: list[int] = []
+        self._string_space = self.space
+        self._moves = self.moves(self.space)
+        self._state = 0
+        self._steps = self._moves.length  # as at the end of an episode
         self._observation = self._empty_observation()
-        self._last: Trial | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -120,10 +120,10 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         Raises ValueError for any other option, or a number of layers that the space has not.
         """
         super().reset(seed=seed)
-        self._layers = layers_option(options)
-        self._episode = self.space_with(self._layers)
-        self._steps_left = self.episode_length
-        self._state, self._tokens, self._last = 0, [], None
+        layers = layers_option(options)
+        self._string_space, self._layers = self.space_with(layers), layers
+        self._moves = self.moves(self._string_space)
+        self._state = self._steps = 0
         self._observation = self._empty_observation()
         return self._observation.copy(), self._info()
 
@@ -135,47 +135,47 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         Raises InvalidAction for anything outside the action space, ResetNeeded before `reset` and
         after the end of an episode.
         """
-        if not self._steps_left:
-            raise ResetNeeded("the episode is over: call reset() before step()")
-        if isinstance(action, bool | np.bool_) or not self.action_space.contains(action):
-            raise InvalidAction(
-                f"action {action!r} is no whole number from 0 to {self.action_space.n - 1}"
-            )
-        automaton = self._episode.automaton
-        token = int(action) % int(automaton.num_options[self._state])
-        if self._state != automaton.end:
-            self._observation[len(self._tokens)] = token + 1
-            self._tokens.append(token)
-        self._state = int(automaton.successor[self._state, token])
-        self._steps_left -= 1
-        if self._steps_left:
+        moves = self._moves
+        if self._steps == moves.length:
+            raise ResetNeeded("there is no episode under way: call reset() before step()")
+        column = self._checked(action)
+        self._observation[self._steps] = moves.written[self._state, column]
+        self._state = int(moves.successor[self._state, column])
+        self._steps += 1
+        if self._steps < moves.length:
             return self._observation.copy(), 0.0, False, False, self._info()
-        (self._last,) = self.play([tuple(self._tokens)], self._layers)
-        info = {**self._info(), **end_info(self._last)}
-        return self._observation.copy(), self._last.reward, True, False, info
+        (trial,) = self.play(written_strings(self._observation[None]), self._layers)
+        return self._observation.copy(), trial.reward, True, False, self._info() | end_info(trial)
 
     @property
     def episode_length(self) -> int:
         """Steps of the current episode: the longest string under its ceiling."""
-        return self._episode.max_length
+        return self._moves.length
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, (A,), as sb3-contrib asks for it."""
-        return self._mask().astype(np.bool_)
+        return self._moves.mask[self._state].astype(np.bool_)
 
     def render(self) -> Any:
         """Return the finished architecture, or the string so far, as `render_mode` says."""
-        return render(self.render_mode, self._episode, self._tokens, self._last is not None)
+        (tokens,) = written_strings(self._observation[None])
+        return render(self.render_mode, self._string_space, tokens)
 
     def close(self) -> None:
         """Stop the workers and close the archive."""
         self.close_task()
 
-    def _mask(self) -> NDArray[np.int8]:
-        return padded_mask(self._episode, self._state, int(self.action_space.n))
+    def _checked(self, action: Any) -> int:
+        try:
+            column = -1 if isinstance(action, bool) else operator.index(action)
+        except TypeError:
+            column = -1
+        if not 0 <= column < self.actions:
+            raise InvalidAction(f"action {action!r} is no whole number from 0 to {self.actions - 1}")
+        return column
 
     def _info(self) -> dict[str, Any]:
-        return {"action_mask": self._mask()}
+        return {"action_mask": self._moves.mask[self._state].copy()}
 
     def _empty_observation(self) -> NDArray[np.integer[Any]]:
         return np.zeros(self.observation_space.shape, self.observation_space.dtype)
@@ -183,11 +183,11 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
 
 def gym_spaces(space: SearchSpace) -> tuple[spaces.MultiDiscrete, spaces.Discrete]:
     """Return the observation and action space of one environment over `space` at its deepest."""
-    deepest = space if space.max_layers is None else space.with_layers(space.max_layers)
-    actions = deepest.max_options
+    longest = deepest(space)
+    actions = longest.max_options
     dtype = np.int8 if actions < 127 else np.int64
     return (
-        spaces.MultiDiscrete([actions + 1] * deepest.max_length, dtype=dtype),
+        spaces.MultiDiscrete([actions + 1] * longest.max_length, dtype=dtype),
         spaces.Discrete(actions),
     )
 
@@ -200,14 +200,9 @@ def layers_option(options: Mapping[str, Any] | None) -> int | None:
     return None if options is None else options.get("layers")
 
 
-def padded_mask(space: SearchSpace, states: Any, actions: int) -> NDArray[np.int8]:
-    """Return a fresh mask of the legal actions in `states`, (..., actions)."""
-    mask = space.automaton.mask[states]
-    if mask.shape[-1] == actions:
-        return mask if mask.base is None else mask.copy()
-    padded = np.zeros((*mask.shape[:-1], actions), np.int8)
-    padded[..., : mask.shape[-1]] = mask
-    return padded
+def written_strings(observations: NDArray[np.integer[Any]]) -> list[Tokens]:
+    """Return the tokens written in each row of observations (m, L)."""
+    return [tuple((row[row > 0] - 1).tolist()) for row in observations]
 
 
 def end_info(trial: Trial) -> dict[str, Any]:
@@ -227,14 +222,17 @@ def check_render_mode(render_mode: str | None) -> str | None:
     return render_mode
 
 
-def render(mode: str | None, space: SearchSpace, tokens: list[int], finished: bool) -> Any:
-    """Return a picture, "ansi" or "rgb_array", of a string: of its architecture if it is finished."""
+def render(mode: str | None, space: SearchSpace, tokens: Tokens) -> Any:
+    """Return a picture, "ansi" or "rgb_array", of a string: of its network if it is finished."""
     if mode is None:
         return None
     from nasgym import drawing
 
-    subject = space.decode(tokens) if finished else {
-        f"{decision.name}, layer {decision.layer}": decision.options[token]
-        for decision, token in space.begin(tokens)
-    }
+    if space.contains(tokens):
+        subject = space.decode(tokens)
+    else:
+        subject = {
+            f"{decision.name}, layer {decision.layer}": decision.options[token]
+            for decision, token in space.begin(tokens)
+        }
     return drawing.text(subject) if mode == "ansi" else drawing.rgb(subject)

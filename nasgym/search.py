@@ -103,9 +103,10 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked(), _signals_raise():
-            write_atomically(self.folder / "search.json", json.dumps(asdict(self.plan), indent=2))
             env, agent = self._begin()
             try:
+                plan = json.dumps(asdict(self.plan), indent=2)
+                write_atomically(self.folder / "search.json", plan)
                 env.listeners += [*listeners(env), self._watch_failures()]
                 with env.limited_to(self.plan.children):
                     agent.search(env, self.plan.children)

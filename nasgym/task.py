@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from nasgym.architecture import plain
 from nasgym.archive import Archive, Trial
 from nasgym.evaluation import REWARDS, Cached, Evaluator, Reward, reward_of
+from nasgym.moves import Moves
 from nasgym.space import SearchSpace, Tokens
 
 SECONDS_BETWEEN_STATES = 2.0
@@ -22,6 +23,11 @@ class ReplayError(Exception):
 
 class BudgetSpent(Exception):
     """The budget of children is spent; see `Task.limited_to`."""
+
+
+def deepest(space: SearchSpace) -> SearchSpace:
+    """Return the space at the greatest depth it can have."""
+    return space if space.max_layers is None else space.with_layers(space.max_layers)
 
 
 class Task:
@@ -59,7 +65,9 @@ class Task:
         self.trials = len(self.archive)
         self.budget: int | None = None
         self.listeners: list[Callable[[Trial], None]] = []
+        self.actions = deepest(space).max_options
         self._space_with = lru_cache(maxsize=None)(space.with_layers)
+        self._moves_in = lru_cache(maxsize=None)(partial(Moves.of, actions=self.actions))
         self._cached = Cached(evaluator, self.archive, getattr(evaluator, "context", ""))
         self._saved_at = float("-inf")
         if grow_by:
@@ -81,6 +89,10 @@ class Task:
     def space_with(self, layers: int | None) -> SearchSpace:
         """Return the space at a depth of `layers`; None: under the current ceiling."""
         return self.space if layers is None else self._space_with(layers)
+
+    def moves(self, space: SearchSpace) -> Moves:
+        """Return what the environment's actions do in `space`, one of its depths."""
+        return self._moves_in(space)
 
     def play(self, strings: Sequence[Tokens], layers: int | None = None) -> list[Trial]:
         """Finish an episode for each string and return their trials, in order.

@@ -16,10 +16,11 @@ from nasgym.env import (
     end_info,
     gym_spaces,
     layers_option,
-    padded_mask,
     render,
+    written_strings,
 )
 from nasgym.evaluation import Evaluator, Reward
+from nasgym.moves import Moves
 from nasgym.space import SearchSpace
 from nasgym.task import Task
 
@@ -72,11 +73,12 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
         self.single_observation_space, self.single_action_space = gym_spaces(space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._actions = int(self.single_action_space.n)
         self._layers: int | None = None
-        self._wave = self.space
-        self._position: int | None = None
+        self._string_space = self.space
+        self._moves = self.moves(self.space)
+        self._masks = self._masks_in(self._moves)
         self._states = np.zeros(num_envs, np.int64)
+        self._steps: int | None = None
         self._observations = self._empty_observations()
 
     def reset(
@@ -91,9 +93,11 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
         """
         super().reset(seed=seed if isinstance(seed, int) else None)
         layers = layers_option(options)
-        self._wave, self._layers = self.space_with(layers), layers
-        self._position = 0
+        self._string_space, self._layers = self.space_with(layers), layers
+        self._moves = self.moves(self._string_space)
+        self._masks = self._masks_in(self._moves)
         self._states = np.zeros(self.num_envs, np.int64)
+        self._steps = 0
         self._observations = self._empty_observations()
         return self._observations.copy(), self._info()
 
@@ -110,44 +114,42 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
 
         Raises InvalidAction for actions outside the action space, ResetNeeded before `reset`.
         """
-        if self._position is None:
+        steps, moves = self._steps, self._moves
+        if steps is None:
             raise ResetNeeded("call reset() before step()")
-        if self._position == self.episode_length:
+        if steps == moves.length:
             observations, info = self.reset()
-            return observations, *self._outcome(terminated=False), info
-        automaton = self._wave.automaton
-        tokens = self._checked(actions) % automaton.num_options[self._states]
-        self._observations[:, self._position] = np.where(
-            self._states == automaton.end, 0, tokens + 1
-        )
-        self._states = automaton.successor[self._states, tokens]
-        self._position += 1
-        if self._position < self.episode_length:
-            return self._observations.copy(), *self._outcome(terminated=False), self._info()
-        trials = self.play(self._strings(), self._layers)
-        rewards, terminated, truncated = self._outcome(terminated=True)
-        rewards[:] = [trial.reward for trial in trials]
-        info = {**self._info(), **self._end_info(trials)}
+            return observations, *self._outcome(), info
+        actions = self._checked(actions)
+        if moves.linear:
+            self._observations[:, steps] = moves.written[steps].take(actions)
+        else:
+            self._observations[:, steps] = moves.written[self._states, actions]
+            self._states = moves.successor[self._states, actions]
+        self._steps = steps + 1
+        if self._steps < moves.length:
+            return self._observations.copy(), *self._outcome(), self._info()
+        trials = self.play(written_strings(self._observations), self._layers)
+        rewards, terminated, truncated = self._outcome()
+        rewards[:], terminated[:] = [trial.reward for trial in trials], True
+        info = self._info() | self._end_info(trials)
         return self._observations.copy(), rewards, terminated, truncated, info
 
     @property
     def episode_length(self) -> int:
         """Steps of the current wave: the longest string under its ceiling."""
-        return self._wave.max_length
+        return self._moves.length
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, (num_envs, A)."""
-        return padded_mask(self._wave, self._states, self._actions).astype(np.bool_)
+        return self._mask().astype(np.bool_)
 
     def render(self) -> tuple[Any, ...] | None:
-        """Return each episode's architecture, or its string so far, as `render_mode` says."""
+        """Return each episode's network, or its string so far, as `render_mode` says."""
         if self.render_mode is None:
             return None
-        finished = self._position == self.episode_length
-        return tuple(
-            render(self.render_mode, self._wave, list(tokens), finished)
-            for tokens in self._strings()
-        )
+        strings = written_strings(self._observations)
+        return tuple(render(self.render_mode, self._string_space, tokens) for tokens in strings)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the workers and close the archive."""
@@ -156,31 +158,30 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
     def _checked(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
         array = np.asarray(actions)
         if array.shape != (self.num_envs,) or array.dtype.kind not in "iu":
-            raise InvalidAction(
-                f"actions must be {self.num_envs} whole numbers, not {actions!r}"
-            )
-        if array.min() < 0 or array.max() >= self._actions:
-            raise InvalidAction(
-                f"actions {actions!r} are not all from 0 to {self._actions - 1}"
-            )
+            raise InvalidAction(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
+        # one reduction for both bounds: a negative number is a huge unsigned one
+        if np.maximum.reduce(array.astype(np.uint64)) >= self.actions:
+            raise InvalidAction(f"actions {actions!r} are not all from 0 to {self.actions - 1}")
         return array
 
-    def _strings(self) -> list[tuple[int, ...]]:
-        """Return the tokens written so far, without padding."""
-        return [tuple((row[row > 0] - 1).tolist()) for row in self._observations]
+    def _outcome(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return fresh rewards, terminations and truncations: all nought."""
+        m = self.num_envs
+        return np.zeros(m), np.zeros(m, np.bool_), np.zeros(m, np.bool_)
 
-    def _outcome(
-        self, *, terminated: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return fresh (rewards of 0, terminated, truncated)."""
-        return (
-            np.zeros(self.num_envs),
-            np.full(self.num_envs, terminated),
-            np.zeros(self.num_envs, np.bool_),
-        )
+    def _masks_in(self, moves: Moves) -> NDArray[np.int8] | None:
+        """Return the masks at each position, (length + 1, num_envs, A), if that says it all."""
+        if not moves.linear:
+            return None
+        return np.repeat(moves.mask[:, None], self.num_envs, axis=1)
+
+    def _mask(self) -> NDArray[np.int8]:
+        if self._masks is None:
+            return self._moves.mask[self._states]
+        return self._masks[self._steps or 0].copy()
 
     def _info(self) -> dict[str, Any]:
-        return {"action_mask": padded_mask(self._wave, self._states, self._actions)}
+        return {"action_mask": self._mask()}
 
     def _end_info(self, trials: list[Trial]) -> dict[str, Any]:
         infos = [end_info(trial) for trial in trials]

@@ -1,0 +1,46 @@
+"""What each action does in each state: a space's automaton as an environment plays it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgym.space import SearchSpace
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """The automaton of a space with `actions` actions, folded and padded beforehand.
+
+    At a decision with n options action a means token a % n. After the end of a string nothing is
+    written any more. Shapes are (states + 1, actions), the last row being the end.
+    """
+
+    written: NDArray[np.integer[Any]]
+    """What the observation shows: the token plus one, 0 after the end."""
+    successor: NDArray[np.int64]
+    """The next state."""
+    mask: NDArray[np.int8]
+    """1 where the action is a token of the decision; at the end action 0 alone."""
+    length: int
+    """Tokens of the longest string."""
+    linear: bool
+    """Whether no token changes which decision follows: the state is then the position."""
+
+    @classmethod
+    def of(cls, space: SearchSpace, actions: int) -> "Moves":
+        """Return the moves in `space` for an environment with `actions` actions."""
+        automaton = space.automaton
+        states, end = np.arange(automaton.end + 1)[:, None], automaton.end
+        token = np.arange(actions) % automaton.num_options[:, None]
+        written = (token + 1).astype(np.int8 if actions < 127 else np.int64)
+        written[end] = 0
+        successor = automaton.successor[states, token]
+        return cls(
+            written=written,
+            successor=successor,
+            mask=(np.arange(actions) < automaton.num_options[:, None]).astype(np.int8),
+            length=space.max_length,
+            linear=bool((successor[:end] == states[:end] + 1).all()),
+        )
