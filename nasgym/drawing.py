@@ -235,7 +235,8 @@ def _colour(row: int) -> str:
 
 
 def _write(axes: "Axes", x: float, y: float, words: str, **style: Any) -> None:
-    axes.text(x, y, words, **{"size": 9, "color": INK, "va": "center_baseline", **style})
+    defaults = {"size": 9, "color": INK, "va": "center_baseline", "parse_math": False}
+    axes.text(x, y, words, **{**defaults, **style})
 
 
 def _page(words: str, title: str | None) -> "Figure":

@@ -12,7 +12,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If the block raises, `path` is what it was before and the temporary file is gone.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.name}.part{path.suffix}")  # one left by a kill is overwritten
     try:
         yield part
         with part.open("rb") as file:

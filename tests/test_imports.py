@@ -20,7 +20,6 @@ LIGHT = [
     "nasgym.drawing",
     "nasgym.env",
     "nasgym.evaluation",
-    "nasgym.figures",
     "nasgym.networks",
     "nasgym.networks.wiring",
     "nasgym.registry",

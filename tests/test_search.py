@@ -1,11 +1,12 @@
 """A run killed at any moment goes on as if it never had been; signals, locks and failures."""
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,41 +29,43 @@ def command(folder: Path, agent: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The digest of each agent's run, never killed."""
-    digests = {}
-    for agent in AGENTS:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The digest of an agent's run, never killed."""
+
+    @functools.cache
+    def digest(agent: str) -> str:
         folder = tmp_path_factory.mktemp(agent)
         seen = kill_loop(command(folder, agent), folder / "archive.db", kills=0, seed=0)
         assert sorted(seen) == list(range(int(CHILDREN)))
-        digests[agent] = archive_digest(folder / "archive.db")
-    return digests
+        return archive_digest(folder / "archive.db")
+
+    return digest
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_killed_at_random_and_resumed(agent: str, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+def test_killed_at_random_and_resumed(agent: str, tmp_path: Path, undisturbed: Callable[[str], str]) -> None:
     """F1: five kills for each of four agents."""
     kill_loop(command(tmp_path, agent), tmp_path / "archive.db", kills=5, seed=AGENTS.index(agent), longest=0.6)
-    assert archive_digest(tmp_path / "archive.db") == undisturbed[agent]
+    assert archive_digest(tmp_path / "archive.db") == undisturbed(agent)
 
 
 POINTS = ["mid_transaction:9", "before_commit:20", "after_commit:21", "mid_checkpoint", "mid_render"]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_killed_at_named_points(agent: str, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+def test_killed_at_named_points(agent: str, tmp_path: Path, undisturbed: Callable[[str], str]) -> None:
     """F2: in a transaction, around a commit, in a checkpoint, in a figure."""
     for point in POINTS:
         process = start(*command(tmp_path, agent), NASGYM_CRASH_AT=point)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, point
     kill_loop(command(tmp_path, agent), tmp_path / "archive.db", kills=0, seed=0)
-    assert archive_digest(tmp_path / "archive.db") == undisturbed[agent]
+    assert archive_digest(tmp_path / "archive.db") == undisturbed(agent)
     assert not list(tmp_path.glob("*.part*"))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop(signum: signal.Signals, tmp_path: Path, undisturbed: dict[str, str]) -> None:
+def test_asked_to_stop(signum: signal.Signals, tmp_path: Path, undisturbed: Callable[[str], str]) -> None:
     process = start(*command(tmp_path, "random"), SECONDS_A_CHILD="0.05")
     assert process.stdout is not None
     while not process.stdout.readline().startswith('{"child"'):
@@ -74,7 +77,7 @@ def test_asked_to_stop(signum: signal.Signals, tmp_path: Path, undisturbed: dict
     assert process.returncode == 128 + signum
     assert f"nasgym search --out {tmp_path}" in output
     kill_loop(command(tmp_path, "random"), tmp_path / "archive.db", kills=0, seed=0)
-    assert archive_digest(tmp_path / "archive.db") == undisturbed["random"]
+    assert archive_digest(tmp_path / "archive.db") == undisturbed("random")
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Recipes: how a child that classifies images is trained, as plain data."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and with what a child is trained: SGD with Nesterov momentum and a schedule."""
+
+    name: str
+    """What it is called."""
+    epochs: int
+    """Passes over the training images. The schedule stretches with it: a short training is
+    annealed to its end, never a long one cut off."""
+    batch_size: int = 64
+    """Images a step; what is left of an epoch after whole batches is dropped."""
+    learning_rate: float = 0.1
+    """The highest of the training."""
+    schedule: Literal["linear", "drops"] = "linear"
+    """"linear": rises over the first tenth of the steps, then falls to 0; "drops": divided by 10
+    after one half and after three quarters of the epochs."""
+    momentum: float = 0.9
+    """Of Nesterov's kind."""
+    weight_decay: float = 1e-4
+    """Of all weights, those of the batch normalisation too."""
+    whiten: bool = False
+    """Whether each image is brought to mean 0 and variance 1 by itself; if not, each channel over
+    the training images."""
+    crop: Literal["none", "pad", "enlarge"] = "none"
+    """What an image's size is cut from at random: "pad", the image with a border of zeros, an
+    eighth of its size; "enlarge", the image at 5/4 of its size."""
+    judged_epochs: int = 1
+    """The child is validated after each of so many last epochs; the best of them counts."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "judged_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number from 1, not {getattr(self, name)}")
+
+    def rates(self, steps: int) -> Iterator[float]:
+        """Yield the learning rate of each step of a training with `steps` steps an epoch."""
+        total = steps * self.epochs
+        rise = max(1, total // 10)
+        for step in range(total):
+            if self.schedule == "linear":
+                share = min((step + 1) / rise, (total - step) / (total - rise + 1))
+            else:
+                epoch = step // steps
+                share = 0.1 ** ((2 * epoch >= self.epochs) + (4 * epoch >= 3 * self.epochs))
+            yield self.learning_rate * share
+
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("short", epochs=10),
+        Recipe(
+            "paper",
+            epochs=50,
+            schedule="drops",
+            whiten=True,
+            crop="enlarge",
+            judged_epochs=5,
+        ),
+    )
+}

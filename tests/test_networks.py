@@ -1,0 +1,266 @@
+"""Networks: their wiring, what they cost, and that they build, run and train."""
+
+import random
+import subprocess
+import sys
+from itertools import product
+from math import ceil
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasgym.networks import build, flops, parameters, zoo
+from nasgym.networks.conv import ConvNetwork
+from nasgym.networks.wiring import connections, wire
+from nasgym.spaces.conv import ConvArchitecture, ConvLayer
+
+SHAPES = ((1, 1, 1), (1, 8, 8), (3, 9, 9), (2, 5, 12), (1, 28, 28), (3, 32, 32))
+
+
+def random_architecture(rng: random.Random) -> ConvArchitecture:
+    def layer(number: int) -> ConvLayer:
+        return ConvLayer(
+            filter_height=rng.randint(1, 7),
+            filter_width=rng.randint(1, 7),
+            filters=rng.randint(1, 5),
+            stride_height=rng.choice((1, 1, 2, 3)),
+            stride_width=rng.choice((1, 1, 2, 3)),
+            inputs=tuple(source for source in range(1, number) if rng.random() < 0.5),
+        )
+
+    return ConvArchitecture(tuple(layer(number) for number in range(1, rng.randint(1, 8) + 1)))
+
+
+def numel(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# The zoo
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("nas-v1", 4_201_630), ("nas-v1-chain", 809_134), ("nas-v1-dense", 6_630_910)],
+)
+def test_zoo_has_the_parameters_of_the_paper(name: str, expected: int) -> None:
+    architecture = zoo.by_name(name)
+    assert parameters(architecture) == expected
+    assert numel(build(architecture)) == expected
+
+
+def test_nas_v1_is_wired_as_in_figure_7() -> None:
+    wiring = wire(zoo.NAS_V1)
+    depths = [3, 36, 84, 120, 72, 168, 216, 132, 168, 324, 336, 240, 360, 180, 276]
+    assert [layer.in_channels for layer in wiring.layers] == depths
+    assert {layer.size for layer in wiring.layers} == {(32, 32)}
+    assert sum(len(layer.inputs) for layer in zoo.NAS_V1.layers) == 65
+    assert (wiring.sources, wiring.features) == ((15,), 48)
+
+
+def test_unknown_name_is_answered_with_the_names() -> None:
+    with pytest.raises(ValueError, match="no 'nas-v9', only nas-v1, nas-v1-chain, nas-v1-dense"):
+        zoo.by_name("nas-v9")
+
+
+# Wiring
+
+
+def five_layers(*inputs: tuple[int, ...]) -> ConvArchitecture:
+    return ConvArchitecture(tuple(ConvLayer(3, 3, 4, inputs=sources) for sources in inputs))
+
+
+def test_without_connections_all_layers_read_the_image_and_the_classifier_reads_all() -> None:
+    architecture = five_layers((), (), (), (), ())
+    assert connections(architecture) == ((0,), (0,), (0,), (0,), (0,), (1, 2, 3, 4, 5))
+    assert wire(architecture).features == 20
+
+
+def test_with_all_connections_the_classifier_reads_the_last_layer() -> None:
+    architecture = five_layers((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4))
+    assert connections(architecture) == ((0,), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), (5,))
+    assert wire(architecture).features == 4
+
+
+def test_order_of_the_inputs_does_not_matter() -> None:
+    assert wire(five_layers((), (), (2, 1))) == wire(five_layers((), (), (1, 2)))
+
+
+def test_sources_are_grown_to_the_largest() -> None:
+    architecture = ConvArchitecture(
+        (
+            ConvLayer(3, 3, 2, stride_height=2),
+            ConvLayer(3, 3, 3, stride_width=3),
+            ConvLayer(2, 5, 4, inputs=(1, 2)),
+        )
+    )
+    first, second, joined = wire(architecture, (1, 7, 10)).layers
+    assert (first.size, second.size) == ((4, 10), (7, 4))
+    assert (joined.in_channels, joined.size) == (5, (7, 10))
+    assert (joined.grown, joined.padding) == ((8, 10), (0, 2))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((), "at least one layer"),
+        ((ConvLayer(3, 3, 8, inputs=(1,)),), "layer 1 reads 1"),
+        ((ConvLayer(3, 3, 8), ConvLayer(3, 3, 8, inputs=(3,))), "layer 2 reads 3"),
+        ((ConvLayer(3, 3, 8), ConvLayer(3, 3, 8, inputs=(0,))), "layer 2 reads 0"),
+        ((ConvLayer(3, 3, 8), ConvLayer(3, 3, 8, inputs=(1, 1))), "layer 2 reads a layer twice"),
+        ((ConvLayer(0, 3, 8),), "layer 1: filter_height must be a whole number from 1, not 0"),
+        ((ConvLayer(3, 3, -8),), "layer 1: filters must be a whole number from 1, not -8"),
+        ((ConvLayer(3, 3, 8, 1, 1.5),), "layer 1: stride_width must .* not 1.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_architecture_that_cannot_be_wired_is_named_in_one_line(
+    layers: tuple[ConvLayer, ...], message: str
+) -> None:
+    for work in (build, parameters, flops, connections):
+        with pytest.raises(ValueError, match=message) as caught:
+            work(ConvArchitecture(layers))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (3, 0, 32), (3, 32, 32.0), (1, 3, 32, 32)])
+def test_bad_input_shape_is_an_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"input_shape must be \(channels, height, width\)"):
+        build(zoo.NAS_V1, shape)
+
+
+@pytest.mark.parametrize("work", [build, parameters, flops])
+def test_bad_number_of_outputs_is_an_error(work: object) -> None:
+    assert callable(work)
+    with pytest.raises(ValueError, match="outputs must be a whole number from 1, not 0"):
+        work(zoo.NAS_V1, outputs=0)
+
+
+# The built network
+
+
+def test_random_networks_build_run_and_train_at_the_predicted_cost() -> None:
+    for seed in range(2000):
+        rng = random.Random(seed)
+        architecture, shape, outputs = (
+            random_architecture(rng),
+            rng.choice(SHAPES),
+            rng.randint(1, 4),
+        )
+        network = build(architecture, shape, outputs)
+        assert numel(network) == parameters(architecture, shape, outputs), seed
+
+        images = torch.rand(2, *shape)
+        logits = network(images)
+        assert logits.shape == (2, outputs), seed
+        loss = cross_entropy(logits, torch.tensor([0, outputs - 1]))
+        loss.backward()
+        assert loss.isfinite(), seed
+        gradients = [parameter.grad for parameter in network.parameters()]
+        assert all(grad is not None and grad.isfinite().all() for grad in gradients), seed
+
+
+def test_flops_are_what_torch_counts() -> None:
+    for seed in range(60):
+        rng = random.Random(seed)
+        architecture, shape = random_architecture(rng), rng.choice(SHAPES)
+        network = build(architecture, shape, outputs=7).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.rand(1, *shape))
+        assert counter.get_total_flops() == flops(architecture, shape, outputs=7), seed
+
+
+def reference_convolution(maps: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """Return a SAME convolution, worked out weight by weight for each output."""
+    weight, strides = convolution.weight, convolution.stride
+    filters, sizes = weight.shape[2:], maps.shape[1:]
+    out = [ceil(sizes[axis] / strides[axis]) for axis in (0, 1)]
+    first = [
+        -(max((out[axis] - 1) * strides[axis] + filters[axis] - sizes[axis], 0) // 2)
+        for axis in (0, 1)
+    ]
+    result = torch.zeros(len(weight), *out, dtype=maps.dtype)
+    for i, j, k, m in product(*map(range, (*out, *filters))):
+        row, column = first[0] + i * strides[0] + k, first[1] + j * strides[1] + m
+        if 0 <= row < sizes[0] and 0 <= column < sizes[1]:
+            result[:, i, j] += weight[:, :, k, m] @ maps[:, row, column]
+    return result
+
+
+def reference_join(maps: list[Tensor]) -> Tensor:
+    """Return the channels of all maps, with zeros at the bottom and right of the smaller ones."""
+    rows, columns = (max(each.shape[axis] for each in maps) for axis in (1, 2))
+    joined = torch.zeros(sum(map(len, maps)), rows, columns, dtype=maps[0].dtype)
+    channel = 0
+    for each in maps:
+        joined[channel : channel + len(each), : each.shape[1], : each.shape[2]] = each
+        channel += len(each)
+    return joined
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_network_computes_what_the_rules_say(memory_format: torch.memory_format) -> None:
+    architecture = ConvArchitecture(
+        (
+            ConvLayer(3, 2, 3, stride_height=2),
+            ConvLayer(4, 5, 2, stride_width=3),
+            ConvLayer(2, 4, 4, 1, 2, inputs=(1, 2)),
+            ConvLayer(1, 3, 2, inputs=(2,)),
+            ConvLayer(7, 6, 3, 3, 2, inputs=(1, 3)),
+        )
+    )
+    torch.manual_seed(0)
+    network = ConvNetwork(architecture, (2, 7, 10), outputs=4).double().eval()
+    for layer in network.layers:
+        for tensor in layer[1].state_dict().values():  # nothing that batch normalisation may hide
+            tensor.copy_(torch.rand(tensor.shape) + 0.5)
+    image = torch.rand(2, 7, 10, dtype=torch.float64)
+
+    maps = [image]
+    for layer, sources in zip(network.layers, [(0,), (0,), (1, 2), (2,), (1, 3)], strict=True):
+        convolved = reference_convolution(reference_join([maps[i] for i in sources]), layer[0])
+        maps.append(layer[1:](convolved[None])[0])
+    assert [tuple(each.shape[1:]) for each in maps] == [
+        (7, 10), (4, 10), (7, 4), (7, 5), (7, 4), (3, 5)
+    ]  # fmt: skip
+    expected = network.classifier(reference_join([maps[4], maps[5]]).mean((1, 2)))
+    torch.nn.Module.to(network, memory_format=memory_format)
+    torch.testing.assert_close(network(image[None])[0], expected)
+
+
+def test_the_seed_decides_the_weights() -> None:
+    def weights(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        network = build(five_layers((), (1,), (1, 2)), (1, 8, 8))
+        return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+    assert weights(0).equal(weights(0))
+    assert not weights(0).equal(weights(1))
+
+
+def test_initial_weights_have_the_variance_of_he() -> None:
+    network = build(ConvArchitecture((ConvLayer(3, 5, 64),)), (64, 8, 8))
+    (weight,) = [parameter for parameter in network.parameters() if parameter.ndim == 4]
+    assert weight.std().item() == pytest.approx((2 / (3 * 5 * 64)) ** 0.5, rel=0.02)
+
+
+def test_images_of_another_shape_are_refused() -> None:
+    network = build(zoo.NAS_V1, (1, 8, 8))
+    with pytest.raises(ValueError, match=r"images of shape \(1, 8, 8\), not \(1, 9, 9\)"):
+        network(torch.zeros(2, 1, 9, 9))
+
+
+def test_build_names_what_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match="build knows ConvArchitecture, not dict"):
+        build({"kind": "conv", "layers": []})
+
+
+def test_torch_is_imported_by_build_alone() -> None:
+    script = (
+        "import sys; from nasgym.networks import build, flops, parameters, zoo\n"
+        "flops(zoo.NAS_V1), parameters(zoo.NAS_V1); assert 'torch' not in sys.modules\n"
+        "build(zoo.NAS_V1); assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
