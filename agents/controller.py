@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from nasgym.agents.sampler import Sampler
 from nasgym.agents.steps import Chart, Vocabulary
-from nasgym.agents.traces import Traces
+from nasgym.agents.traces import Batch, Traces
 from nasgym.space import SearchSpace, Tokens
 
 INITIAL = 0.08
@@ -80,5 +80,29 @@ class Controller(nn.Module):
         hidden, _ = self.lstm(told[:-1] @ self.embedding)
         log_prob, entropy = self._options(hidden, told[1:], torch.from_numpy(batch.closed))
         if len(batch.queries):
-            ...
+            strings_of = torch.from_numpy(batch.queries) % len(strings)
+            connected, uncertain = self._connections(hidden, batch)
+            log_prob = log_prob.index_add(0, strings_of, connected)
+            entropy = entropy.index_add(0, strings_of, uncertain)
         return log_prob, entropy / torch.from_numpy(batch.lengths)
+
+    def _options(self, hidden: Tensor, told_next: Tensor, closed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probability and entropy of the softmax decisions, summed over each string."""
+        logits = F.linear(hidden, self.head_weight, self.head_bias) + closed
+        log_probs = logits.log_softmax(-1)
+        chosen = told_next[..., : self.vocabulary.num_options]
+        entropies = -(log_probs.exp() * log_probs).sum(-1) * chosen.sum(-1)
+        return (log_probs * chosen).sum((0, 2)), entropies.sum(0)
+
+    def _connections(self, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return log-probability and entropy of each connection."""
+        states = hidden.flatten(0, 1)
+        keys = torch.cat([states, self.embedding]) @ self.attention_previous.T
+        queries = states @ self.attention_current.T
+        sums = F.embedding(torch.from_numpy(batch.keys), keys) + F.embedding(
+            torch.from_numpy(batch.queries), queries
+        )
+        logits = sums.tanh() @ self.attention_vector
+        log_probs = F.logsigmoid(logits * torch.from_numpy(batch.signs))
+        log_yes = F.logsigmoid(logits)
+        return log_probs, (1 - log_yes.exp()) * logits - log_yes

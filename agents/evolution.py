@@ -1,4 +1,4 @@
-"""Regularized evolution (Real et al. 2019, algorithm 1): the oldest die, the best of a few breed."""
+"""Regularized evolution (Real et al. 2019, algorithm 1): the oldest die, the best breed."""
 
 import json
 from collections import deque

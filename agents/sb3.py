@@ -9,7 +9,6 @@ state.
 import io
 import random
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ class OnPolicy(Agent):
 
     @abstractmethod
     def build(self, env: VecEnv, n_steps: int) -> OnPolicyAlgorithm:
-        """Return the algorithm on `env`, collecting `n_steps` steps of each environment a rollout."""
+        """Return the algorithm on `env`, with `n_steps` steps of each episode in a rollout."""
 
     def search(self, env: Any, budget: int) -> None:
         """Collect rollouts of whole episodes, learn from each, save, until the budget is spent."""
@@ -141,6 +140,7 @@ def _align(model: OnPolicyAlgorithm, n_steps: int) -> None:
     if model.n_steps == n_steps:
         return
     model.n_steps = n_steps
+    assert model.rollout_buffer_class is not None
     model.rollout_buffer = model.rollout_buffer_class(
         n_steps,
         model.observation_space,
@@ -153,7 +153,8 @@ def _align(model: OnPolicyAlgorithm, n_steps: int) -> None:
 
 
 def _dump(model: OnPolicyAlgorithm) -> bytes:
-    name, keys, *rest = np.random.get_state(legacy=True)
+    numpy_state: Any = np.random.get_state(legacy=True)
+    name, keys, *rest = numpy_state
     state = {
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
@@ -174,6 +175,6 @@ def _load(model: OnPolicyAlgorithm, data: bytes) -> None:
     model.policy.optimizer.load_state_dict(state["optimizer"])
     model.num_timesteps, model._n_updates = state["num_timesteps"], state["updates"]
     random.setstate(state["python"])
-    numpy_state: Sequence[Any] = state["numpy"]
-    np.random.set_state((numpy_state[0], np.array(numpy_state[1], np.uint32), *numpy_state[2:]))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), *rest))
     torch.set_rng_state(state["torch"])

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def plain(architecture: Any) -> Any:
-    """Return `architecture` as JSON-able data: dataclasses and mappings become dicts, sequences lists.
+    """Return `architecture` as JSON-able data: dataclasses become dicts, sequences lists.
 
     A dataclass with a class attribute `kind` carries it as a key, so that `nasgym.spaces.read`
     knows what to make of a file. Raises TypeError for anything JSON has no word for.

@@ -1,7 +1,7 @@
 """The archive: every child ever trained and every episode ever finished, in one SQLite file.
 
-Write-ahead logging with `synchronous=FULL`: what `store`, `record` and `save_agent` were given is on
-disk when they return, and a process killed at any moment leaves whole transactions only. Children
+Write-ahead logging with `synchronous=FULL`: what `store`, `record` and `save_agent` were given is
+on disk when they return, and a process killed at any moment leaves whole transactions only. Children
 are kept once (`results`), however many episodes (`trials`) ended in them. The agent's state lies
 in the same file, so that it can never disagree with the trials.
 """
@@ -200,7 +200,7 @@ class Archive:
         return [_trial(row) for row in rows][::step]
 
     def best(self) -> Trial | None:
-        """Return the trial with the highest reward, the first of equals; None without any that trained."""
+        """Return the trial with the highest reward, the first of equals; None if none trained."""
         row = self._db.execute(
             f"{TRIALS} WHERE status = 'ok' ORDER BY reward DESC, number LIMIT 1"
         ).fetchone()

@@ -226,7 +226,9 @@ class Data:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 1 and one line on a user's mistake."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the agent's small matrices gain nothing from more
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # the agent's small matrices gain nothing from more
     try:
         tyro.extras.subcommand_cli_from_dict(
             {

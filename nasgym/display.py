@@ -4,7 +4,7 @@ import json
 import time
 from collections import deque
 from types import TracebackType
-from typing import TextIO
+from typing import IO
 
 from rich.console import Console
 from rich.live import Live
@@ -110,7 +110,7 @@ class Display:
         return table
 
 
-def write_line(file: TextIO, line: str) -> None:
+def write_line(file: IO[str], line: str) -> None:
     """Write one line at once, so that whoever reads it knows the trial is on disk."""
     file.write(line + "\n")
     file.flush()

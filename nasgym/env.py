@@ -1,4 +1,4 @@
-"""The environment: an agent writes an architecture token by token and is paid for what it became."""
+"""The environment: an agent writes a network token by token and is paid for what it became."""
 
 import operator
 from collections.abc import Mapping
@@ -104,13 +104,15 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
             grow_every=grow_every,
         )
         self.render_mode = check_render_mode(render_mode)
-        self.observation_space, self.action_space = gym_spaces(space)
+        observation_space, self.action_space = gym_spaces(space)
+        self.observation_space = observation_space
+        self._blank = np.zeros_like(observation_space.nvec, observation_space.dtype)
         self._layers: int | None = None
         self._string_space = self.space
         self._moves = self.moves(self.space)
         self._state = 0
         self._steps = self._moves.length  # as at the end of an episode
-        self._observation = self._empty_observation()
+        self._observation = self._blank.copy()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -124,7 +126,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         self._string_space, self._layers = self.space_with(layers), layers
         self._moves = self.moves(self._string_space)
         self._state = self._steps = 0
-        self._observation = self._empty_observation()
+        self._observation = self._blank.copy()
         return self._observation.copy(), self._info()
 
     def step(
@@ -154,7 +156,8 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, (A,), as sb3-contrib asks for it."""
-        return self._moves.mask[self._state].astype(np.bool_)
+        masks: NDArray[np.bool_] = self._moves.mask[self._state].astype(np.bool_)
+        return masks
 
     def render(self) -> Any:
         """Return the finished architecture, or the string so far, as `render_mode` says."""
@@ -171,21 +174,20 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         except TypeError:
             column = -1
         if not 0 <= column < self.actions:
-            raise InvalidAction(f"action {action!r} is no whole number from 0 to {self.actions - 1}")
+            raise InvalidAction(
+                f"action {action!r} is no whole number from 0 to {self.actions - 1}"
+            )
         return column
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self._moves.mask[self._state].copy()}
-
-    def _empty_observation(self) -> NDArray[np.integer[Any]]:
-        return np.zeros(self.observation_space.shape, self.observation_space.dtype)
 
 
 def gym_spaces(space: SearchSpace) -> tuple[spaces.MultiDiscrete, spaces.Discrete]:
     """Return the observation and action space of one environment over `space` at its deepest."""
     longest = deepest(space)
     actions = longest.max_options
-    dtype = np.int8 if actions < 127 else np.int64
+    dtype: Any = np.int8 if actions < 127 else np.int64
     return (
         spaces.MultiDiscrete([actions + 1] * longest.max_length, dtype=dtype),
         spaces.Discrete(actions),

@@ -28,7 +28,7 @@ class Decision:
     """One hyper-parameter to choose: a state of the automaton."""
 
     name: str
-    """What is chosen ("filter_height", "skip", ...); decisions of one name share an agent's head."""
+    """What is chosen ("filter_height", ...); decisions of one name share the controller's head."""
     options: tuple[Hashable, ...]
     """The values to choose from; a token is an index into them."""
     layer: int = 0

@@ -1,11 +1,10 @@
-"""What both environments share: a space under its ceiling, an evaluator, and the archive of episodes."""
+"""What both environments share: a space under its ceiling, an evaluator, and the archive."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 from nasgym.architecture import plain
 from nasgym.archive import Archive, Trial

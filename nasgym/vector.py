@@ -27,7 +27,7 @@ from nasgym.task import Task
 Observations = NDArray[np.integer[Any]]
 
 
-class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.float64]]):
+class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
     """`num_envs` environments `NASEnv` that step together; see there for what a step means.
 
     Episodes that start together end together, so the children of a wave are trained as one batch,
@@ -70,7 +70,9 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
         )
         self.num_envs = num_envs
         self.render_mode = check_render_mode(render_mode)
-        self.single_observation_space, self.single_action_space = gym_spaces(space)
+        observation_space, self.single_action_space = gym_spaces(space)
+        self.single_observation_space = observation_space
+        self._blank = np.zeros((num_envs, *observation_space.nvec.shape), observation_space.dtype)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._layers: int | None = None
@@ -79,7 +81,7 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
         self._masks = self._masks_in(self._moves)
         self._states = np.zeros(num_envs, np.int64)
         self._steps: int | None = None
-        self._observations = self._empty_observations()
+        self._observations = self._blank.copy()
 
     def reset(
         self,
@@ -98,16 +100,16 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
         self._masks = self._masks_in(self._moves)
         self._states = np.zeros(self.num_envs, np.int64)
         self._steps = 0
-        self._observations = self._empty_observations()
+        self._observations = self._blank.copy()
         return self._observations.copy(), self._info()
 
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[
         Observations,
-        NDArray[np.float64],
-        NDArray[np.bool_],
-        NDArray[np.bool_],
+        NDArray[Any],
+        NDArray[Any],
+        NDArray[Any],
         dict[str, Any],
     ]:
         """Write one token in every episode; at the end of the wave train its children.
@@ -177,8 +179,10 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
 
     def _mask(self) -> NDArray[np.int8]:
         if self._masks is None:
-            return self._moves.mask[self._states]
-        return self._masks[self._steps or 0].copy()
+            masks: NDArray[np.int8] = self._moves.mask[self._states]
+        else:
+            masks = self._masks[self._steps or 0].copy()
+        return masks
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self._mask()}
@@ -193,6 +197,3 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[np.f
             gathered[name] = column
             gathered[f"_{name}"] = np.array([name in info for info in infos])
         return gathered
-
-    def _empty_observations(self) -> Observations:
-        return np.zeros(self.observation_space.shape, self.observation_space.dtype)

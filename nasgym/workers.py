@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
+from nasgym.channel import Channel
 from nasgym.evaluation import Evaluation
-from nasgym.nursery import Channel, how_it_ended
+from nasgym.nursery import how_it_ended
 
 START_WITHIN = 900.0
 """Seconds a job may take for its imports and data."""
@@ -44,7 +45,7 @@ class NurseryProcess:
     """The parent's end of one running nursery (see `nasgym.nursery`)."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
-        """Start a nursery and wait until its job is set up; raise WorkerError if that fails."""
+        """Start a nursery and have it set up its job."""
         here, there = socket.socketpair()
         self._channel = Channel(here)
         self._log = tempfile.TemporaryFile()
@@ -60,11 +61,13 @@ class NurseryProcess:
         # Called at the latest when the owner is dropped or the interpreter ends.
         self.close = weakref.finalize(self, _end, os.getpid(), self._process, here, self._log)
         self._send(setup)
+
+    def await_job(self) -> None:
+        """Wait until the job is set up; raise NurseryLost if that fails."""
         try:
             self._receive(START_WITHIN)
-        except (NurseryLost, TimeoutError) as error:
-            self.close()
-            raise WorkerError(f"the job {setup['job']} cannot start: {error}") from None
+        except TimeoutError:
+            raise NurseryLost(f"was not ready within {START_WITHIN:g} s") from None
 
     def begin(self, ticket: int, task: Mapping[str, Any]) -> None:
         """Have a child forked for `task`; what becomes of it comes back under `ticket`."""
@@ -226,7 +229,9 @@ class Pool:
             raise ValueError(f"{len(tasks)} tasks need as many costs, not {len(costs)}")
         ranks = [(cost, -index) for index, cost in enumerate(costs)]
         self._abandon()
-        self._current = Run(tasks, sorted(range(len(tasks)), key=ranks.__getitem__), [0] * len(tasks))
+        self._current = Run(
+            tasks, sorted(range(len(tasks)), key=ranks.__getitem__), [0] * len(tasks)
+        )
         return self._results(self._current)
 
     def close(self) -> None:
@@ -262,12 +267,19 @@ class Pool:
     def _begin(self, run: Run) -> None:
         """Begin as many of the waiting tasks as there are free slots."""
         for slot in run.free_slots(self.workers)[: len(run.waiting)]:
-            if self._nursery is None:
-                self._nursery = NurseryProcess(self._setup)
+            nursery = self._nursery or self._start()
             index, ticket = run.waiting.pop(), next(self._tickets)
             run.attempts[index] += 1
             run.running[ticket] = index, slot
-            self._nursery.begin(ticket, {**run.tasks[index], "slot": slot})
+            nursery.begin(ticket, {**run.tasks[index], "slot": slot})
+
+    def _start(self) -> NurseryProcess:
+        self._nursery = NurseryProcess(self._setup)
+        try:
+            self._nursery.await_job()
+        except NurseryLost as lost:
+            raise WorkerError(f"the job {self._setup['job']} cannot start: {lost}") from None
+        return self._nursery
 
     def _ended(self, run: Run) -> list[tuple[int, Evaluation]]:
         """Wait for children of `run` to end; those of a lost nursery were killed."""
@@ -280,8 +292,8 @@ class Pool:
             return [(ticket, killed) for ticket in run.running]
 
     def _abandon(self) -> None:
-        """Kill what is still running of the current run."""
-        if self._current.running:
+        """Kill what the current run has not finished."""
+        if self._current.waiting or self._current.running:
             self._stop()
 
     def _stop(self) -> None:

@@ -47,4 +47,6 @@ if __name__ == "__main__":
     register()
     print("START", flush=True)
     chosen = ["--agent-set", *options] if options else []
-    main(["search", ID, "--agent", agent, "--children", children, "--out", folder, "--json", *chosen])
+    main(
+        ["search", ID, "--agent", agent, "--children", children, "--out", folder, "--json", *chosen]
+    )

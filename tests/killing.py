@@ -41,7 +41,8 @@ def kill_loop(
 
     After every kill each acknowledged trial must be in the archive.
     """
-    rng, seen = random.Random(seed), {}
+    rng = random.Random(seed)
+    seen: dict[int, list[int]] = {}
     while True:
         process = start(*arguments)
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Agents: found by name, conforming, better than chance where they should be, resumed bit for bit."""
+"""Agents: found by name, conforming, better than chance on a trivial task, resumed bit for bit."""
 
 import subprocess
 import sys
@@ -78,7 +78,9 @@ def test_state_and_restore_continue_bit_for_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_it_searches_a_growing_space_and_a_single_environment(name: str) -> None:
-    growing = NASVectorEnv(ConvSpace(layers=1, max_layers=2), Numbers(), 4, grow_by=1, grow_every=20)
+    growing = NASVectorEnv(
+        ConvSpace(layers=1, max_layers=2), Numbers(), 4, grow_by=1, grow_every=20
+    )
     make(name).search(growing, 45)
     depths = [len(trial.architecture["layers"]) for trial in growing.archive]
     assert depths == [1] * 20 + [2] * 25

@@ -45,7 +45,7 @@ def test_every_commit_is_synchronous(tmp_path: Path) -> None:
 
 
 def test_a_power_loss_leaves_a_prefix(tmp_path: Path) -> None:
-    """Copy database and log, cut the log anywhere, fill it with noise or zeros: whole trials only."""
+    """Cut a copy of the log anywhere, go on with noise or zeros: whole trials are left."""
     path = tmp_path / "archive.db"
     archive = Archive(path)
     fill(archive, 30)

@@ -96,7 +96,9 @@ def test_mistakes_get_one_line_and_leave_nothing(
 def test_images_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(120) % 3
-    images = (labels[:, None, None, None] * 80 + rng.integers(0, 40, (120, 9, 7, 3))).astype(np.uint8)
+    images = (labels[:, None, None, None] * 80 + rng.integers(0, 40, (120, 9, 7, 3))).astype(
+        np.uint8
+    )
     np.savez(tmp_path / "mine.npz", images=images, labels=labels)
     options = ("--set", f"data={tmp_path / 'mine.npz'}", "layers=1", "epochs=2", "filters=[4,8]")
     search = ("search", "NAS-Images-v0", "--agent", "random", "--children", "2", "--num-envs", "2")

@@ -1,4 +1,4 @@
-"""Both environments: Gymnasium's contract, the paper's schedule, and lock-step equal to one by one."""
+"""Both environments: Gymnasium's contract, the paper's schedule, lock-step as one by one."""
 
 import pickle
 import warnings
@@ -20,11 +20,13 @@ from tests.spaces import Numbers, Stack
 SPACES = [Stack(), ConvSpace(layers=3, max_layers=5)]
 
 
-def episode(env: NASEnv, rng: np.random.Generator, *, masked: bool) -> tuple[list[int], float, dict[str, Any]]:
+def episode(
+    env: NASEnv, rng: np.random.Generator, *, masked: bool
+) -> tuple[list[int], float, dict[str, Any]]:
     _, info = env.reset()
     actions = []
     while True:
-        legal = np.flatnonzero(info["action_mask"]) if masked else np.arange(env.action_space.n)
+        legal = np.flatnonzero(info["action_mask"]) if masked else np.arange(env.actions)
         actions.append(int(rng.choice(legal)))
         _, reward, terminated, truncated, info = env.step(np.int64(actions[-1]))
         assert not truncated
@@ -150,7 +152,20 @@ def test_bad_options_are_refused_and_change_nothing(options: dict[str, Any]) -> 
     assert env.step(np.int64(1))[0][:2].tolist() == [2, 2]
 
 
-BAD_ACTIONS = [-1, 4, 10**30, 0.5, float("nan"), True, "0", None, [0], np.array([0]), np.float32(1), np.True_]
+BAD_ACTIONS = [
+    -1,
+    4,
+    10**30,
+    0.5,
+    float("nan"),
+    True,
+    "0",
+    None,
+    [0],
+    np.array([0]),
+    np.float32(1),
+    np.True_,
+]
 
 
 @pytest.mark.parametrize("action", BAD_ACTIONS, ids=repr)
@@ -164,7 +179,11 @@ def test_bad_actions_are_refused_and_change_nothing(action: Any) -> None:
     assert (after[:1] == before[:1]).all() and after[1] == 3 and not after[2:].any()
 
 
-@pytest.mark.parametrize("actions", [np.array([0]), np.array([0, 4]), np.array([-1, 0]), np.array([0.0, 1.0]), [True, False]], ids=repr)
+@pytest.mark.parametrize(
+    "actions",
+    [np.array([0]), np.array([0, 4]), np.array([-1, 0]), np.array([0.0, 1.0]), [True, False]],
+    ids=repr,
+)
 def test_bad_vector_actions_are_refused(actions: Any) -> None:
     envs = NASVectorEnv(ConvSpace(layers=2, max_layers=2), Numbers(), num_envs=2)
     envs.reset()
@@ -203,7 +222,15 @@ def test_a_failed_child_is_data() -> None:
     assert list(infos["error"]) == ["no memory"] * 2
 
 
-@pytest.mark.parametrize(("reward", "paid"), [("accuracy", 0.93), ("accuracy_cubed", 0.804357), ("nll", 0.6065306597), (lambda e: 2 * e.accuracy, 1.86)])
+@pytest.mark.parametrize(
+    ("reward", "paid"),
+    [
+        ("accuracy", 0.93),
+        ("accuracy_cubed", 0.804357),
+        ("nll", 0.6065306597),
+        (lambda e: 2 * e.accuracy, 1.86),
+    ],
+)
 def test_rewards(reward: Any, paid: float) -> None:
     class Fixed:
         def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
@@ -276,7 +303,7 @@ def test_gymnasiums_own_vector_environments_agree() -> None:
     rng = np.random.default_rng(0)
     native.reset(), generic.reset()
     for _ in range(3 * native.episode_length):
-        actions = rng.integers(native.single_action_space.n, size=3)
+        actions = rng.integers(native.actions, size=3)
         for ours, theirs in zip(native.step(actions)[:4], generic.step(actions)[:4], strict=True):
             assert np.array_equal(ours, theirs)
 

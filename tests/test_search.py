@@ -43,17 +43,33 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_killed_at_random_and_resumed(agent: str, tmp_path: Path, undisturbed: Callable[[str], str]) -> None:
+def test_killed_at_random_and_resumed(
+    agent: str, tmp_path: Path, undisturbed: Callable[[str], str]
+) -> None:
     """F1: five kills for each of four agents."""
-    kill_loop(command(tmp_path, agent), tmp_path / "archive.db", kills=5, seed=AGENTS.index(agent), longest=0.6)
+    kill_loop(
+        command(tmp_path, agent),
+        tmp_path / "archive.db",
+        kills=5,
+        seed=AGENTS.index(agent),
+        longest=0.6,
+    )
     assert archive_digest(tmp_path / "archive.db") == undisturbed(agent)
 
 
-POINTS = ["mid_transaction:9", "before_commit:20", "after_commit:21", "mid_checkpoint", "mid_render"]
+POINTS = [
+    "mid_transaction:9",
+    "before_commit:20",
+    "after_commit:21",
+    "mid_checkpoint",
+    "mid_render",
+]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_killed_at_named_points(agent: str, tmp_path: Path, undisturbed: Callable[[str], str]) -> None:
+def test_killed_at_named_points(
+    agent: str, tmp_path: Path, undisturbed: Callable[[str], str]
+) -> None:
     """F2: in a transaction, around a commit, in a checkpoint, in a figure."""
     for point in POINTS:
         process = start(*command(tmp_path, agent), NASGYM_CRASH_AT=point)
@@ -65,7 +81,9 @@ def test_killed_at_named_points(agent: str, tmp_path: Path, undisturbed: Callabl
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop(signum: signal.Signals, tmp_path: Path, undisturbed: Callable[[str], str]) -> None:
+def test_asked_to_stop(
+    signum: signal.Signals, tmp_path: Path, undisturbed: Callable[[str], str]
+) -> None:
     process = start(*command(tmp_path, "random"), SECONDS_A_CHILD="0.05")
     assert process.stdout is not None
     while not process.stdout.readline().startswith('{"child"'):
@@ -90,7 +108,10 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     first.kill()
     first.communicate()
     assert second.returncode == 1
-    assert errors == f"nasgym: process {first.pid} is searching in {tmp_path}: wait for it or stop it\n"
+    assert (
+        errors
+        == f"nasgym: process {first.pid} is searching in {tmp_path}: wait for it or stop it\n"
+    )
     kill_loop(command(tmp_path, "random"), tmp_path / "archive.db", kills=0, seed=0)
 
 
@@ -144,7 +165,9 @@ def test_a_hopeless_search_stops_and_can_go_on(tmp_path: Path) -> None:
 
     gym.register("NAS-Broken-v0", vector_entry_point=make)
     run = Run(tmp_path, plan(env="NAS-Broken-v0"))
-    with pytest.raises(SearchError, match="20 of the last 20 children failed.*no such device.*go on"):
+    with pytest.raises(
+        SearchError, match=r"20 of the last 20 children failed.*no such device.*go on"
+    ):
         run.search()
     assert len(run.archive()) == 20
     Broken.broken = False
@@ -156,6 +179,8 @@ def test_no_process_is_left_behind_by_a_killed_search(tmp_path: Path) -> None:
     process = start(*command(tmp_path, "random"))
     process.kill()
     process.communicate()
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+    ).stdout
     assert str(tmp_path) not in listed
     assert os.path.isdir(tmp_path)

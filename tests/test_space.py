@@ -50,7 +50,9 @@ def test_enumeration_size_and_length_equal_brute_force(space: SearchSpace) -> No
     assert space.max_length == max(map(len, strings))
 
 
-@pytest.mark.parametrize(("layers", "v1", "v2"), [(6, 33, 45), (10, 75, 95), (15, 150, 180), (20, 250, 290)])
+@pytest.mark.parametrize(
+    ("layers", "v1", "v2"), [(6, 33, 45), (10, 75, 95), (15, 150, 180), (20, 250, 290)]
+)
 def test_the_papers_number_of_decisions(layers: int, v1: int, v2: int) -> None:
     assert PRESETS["v1"].with_layers(layers).max_length == v1
     assert PRESETS["v2"].with_layers(layers).max_length == v2
@@ -90,7 +92,9 @@ def test_mutation_changes_one_decision_and_keeps_the_rest() -> None:
 
 def test_mutation_reaches_every_neighbour_and_only_keeps_what_is_legal() -> None:
     space, rng = Stack(deepest=2), np.random.default_rng(2)
-    tokens = space.encode([["kind", 1, "conv"], ["size", 1, 5], ["width", 1, 8], ["kind", 2, "pool"], ["size", 2, 2]])
+    tokens = space.encode(
+        [["kind", 1, "conv"], ["size", 1, 5], ["width", 1, 8], ["kind", 2, "pool"], ["size", 2, 2]]
+    )
     mutants = {space.mutate(tokens, rng) for _ in range(600)}
     assert set(space.neighbours(tokens)) <= mutants
     to_pool = next(t for t in space.neighbours(tokens) if t[0] == 1)
@@ -111,7 +115,10 @@ def test_one_space_in_another_order_of_tokens() -> None:
     space, usual = ConvSpace(layers=3, order=order), ConvSpace(layers=3)
     assert space.size == usual.size
     names = [d.name for d, _ in space.walk(space.string(0))]
-    assert names == ["filter_height", "filter_width", "filters"] * 2 + ["skip"] + names[:3] + ["skip"] * 2
+    assert (
+        names
+        == ["filter_height", "filter_width", "filters"] * 2 + ["skip"] + names[:3] + ["skip"] * 2
+    )
     architecture = usual.decode(usual.sample(np.random.default_rng(0)))
     assert space.decode(space.encode(architecture)) == architecture
 

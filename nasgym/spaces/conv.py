@@ -50,7 +50,9 @@ class ConvArchitecture:
     def from_plain(cls, data: Mapping[str, Any]) -> "ConvArchitecture":
         """Return the architecture whose plain form is `data`."""
         return cls(
-            tuple(ConvLayer(**{**layer, "inputs": tuple(layer["inputs"])}) for layer in data["layers"])
+            tuple(
+                ConvLayer(**{**layer, "inputs": tuple(layer["inputs"])}) for layer in data["layers"]
+            )
         )
 
 
@@ -130,9 +132,7 @@ class ConvSpace(SearchSpace):
                 values[decision.layer - 1][decision.name] = decision.options[token]
             elif token:
                 inputs[decision.layer - 1].append(decision.source)
-        fixed = (
-            {} if len(self.strides) > 1 else dict.fromkeys(ORDER[2:4], self.strides[0])
-        )
+        fixed = {} if len(self.strides) > 1 else dict.fromkeys(ORDER[2:4], self.strides[0])
         return ConvArchitecture(
             tuple(
                 ConvLayer(**fixed, **chosen, inputs=tuple(sources))
@@ -165,9 +165,7 @@ class ConvSpace(SearchSpace):
         number = {node + 1: place for place, node in enumerate(order, start=1)}
         return ConvArchitecture(
             tuple(
-                replace(
-                    layers[node], inputs=tuple(sorted(number[i] for i in layers[node].inputs))
-                )
+                replace(layers[node], inputs=tuple(sorted(number[i] for i in layers[node].inputs)))
                 for node in order
             )
         )
@@ -209,4 +207,4 @@ PRESETS: Mapping[str, ConvSpace] = {
         filters=(8, 16, 24, 32),
     ),
 }
-"""Spaces by name: the paper's without and with strides to predict, and a small one for 8x8 digits."""
+"""Spaces by name: the paper's without and with strides to predict, and one for 8x8 digits."""

@@ -43,7 +43,7 @@ class _Graph:
             colours = refined
 
     def best_order(self, colours: Colours) -> tuple[list[Any], list[int]]:
-        """Return the smallest description that refining to single colours leads to, and its order."""
+        """Return the smallest description that single colours lead to, and its order."""
         colours = self.refine(colours)
         tied = self.tied(colours)
         if not tied:

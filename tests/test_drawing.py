@@ -1,0 +1,120 @@
+"""Drawings: every layer and every connection is there, at any depth."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.patches import FancyArrowPatch, Rectangle
+
+from nasgym import drawing
+from nasgym.networks import zoo
+from nasgym.networks.wiring import connections
+from nasgym.spaces.conv import ConvArchitecture, ConvLayer, ConvSpace
+
+SMALL = ConvArchitecture(
+    (
+        ConvLayer(3, 5, 24, stride_height=2, stride_width=2),
+        ConvLayer(1, 1, 36, inputs=(1,)),
+        ConvLayer(7, 3, 48, stride_height=3),
+        ConvLayer(5, 5, 64, inputs=(1, 3)),
+    )
+)
+
+
+def sampled(layers: int) -> ConvArchitecture:
+    space = ConvSpace(layers=layers, strides=(1, 2, 3))
+    return space.decode(space.sample(np.random.default_rng(layers)))
+
+
+def edges(architecture: ConvArchitecture) -> set[tuple[int, int]]:
+    rows = enumerate(connections(architecture), start=1)
+    return {(source, row) for row, sources in rows for source in sources}
+
+
+def test_text_is_a_line_a_layer_and_a_column_an_output() -> None:
+    assert drawing.text(SMALL).splitlines() == [
+        "layer       filter  filters  stride    reads",
+        "image                                  ╮ image",
+        "1            3 × 5       24       2    ●─╮ 1",
+        "2            1 × 1       36            │ ●─╮ 2",
+        "3            7 × 3       48   3 × 1    ●─│─│─╮ 3",
+        "4            5 × 5       64              ●─│─●─╮ 4",
+        "classifier                                 ●───●─▶ classifier",
+    ]
+
+
+def test_text_tells_no_strides_where_there_are_none() -> None:
+    assert "stride" not in drawing.text(zoo.NAS_V1)
+
+
+@pytest.mark.parametrize("architecture", [SMALL, zoo.NAS_V1, zoo.NAS_V1_DENSE, sampled(20)])
+def test_text_shows_each_connection_once(architecture: ConvArchitecture) -> None:
+    lines = drawing.text(architecture).splitlines()
+    start = lines[0].index("reads")
+    dots = {
+        (column // 2, row)
+        for row, line in enumerate(lines[1:])
+        for column, character in enumerate(line[start:])
+        if character == "●"
+    }
+    assert dots == edges(architecture)
+
+
+@pytest.mark.parametrize(
+    "architecture", [SMALL, sampled(1), sampled(6), zoo.NAS_V1, zoo.NAS_V1_CHAIN, sampled(20)]
+)
+def test_figure_shows_each_layer_and_each_connection(architecture: ConvArchitecture) -> None:
+    (axes,) = drawing.figure(architecture).axes
+    arrows = [patch.get_gid() for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert sorted(map(str, arrows)) == sorted(f"{a}-{b}" for a, b in edges(architecture))
+
+    shapes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    for shape, layer in zip(shapes, architecture.layers, strict=True):
+        ratio = layer.filter_height / layer.filter_width
+        assert shape.get_height() / shape.get_width() == pytest.approx(ratio)
+    words = [label.get_text() for label in axes.texts]
+    for number, layer in enumerate(architecture.layers, start=1):
+        assert str(number) in words
+        assert f"{layer.filter_height} × {layer.filter_width}" in words
+        assert f"{layer.filters} filters" in words
+
+
+@pytest.mark.parametrize("title", [None, "nas-v1: 0.945", "a title that is wider than the network"])
+def test_figure_leaves_nothing_outside_the_sheet(title: str | None) -> None:
+    figure = drawing.figure(sampled(20), title)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for artist in [*axes.patches, *axes.texts]:
+        box = artist.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+
+
+def test_rgb_is_the_figure_in_pixels() -> None:
+    pixels = drawing.rgb(SMALL)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2] == 3
+    assert (pixels[0] == 255).all()
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
+    np.testing.assert_array_equal(pixels, drawing.rgb(SMALL))
+
+
+def test_anything_else_is_drawn_as_json() -> None:
+    architecture = {"op": "größer", "price": "$x$", "inputs": [1]}
+    words = drawing.text(architecture)
+    assert words.splitlines()[1] == '  "op": "größer",'
+    (axes,) = drawing.figure(architecture, "Mine").axes
+    assert [label.get_text() for label in axes.texts] == ["Mine", words]
+    assert (drawing.rgb(architecture) < 128).any()
+
+
+def test_drawing_needs_neither_pyplot_nor_torch() -> None:
+    script = (
+        "import sys; from nasgym import drawing; from nasgym.networks import zoo\n"
+        "drawing.text(zoo.NAS_V1); assert 'matplotlib' not in sys.modules\n"
+        "drawing.rgb(zoo.NAS_V1); assert not {'matplotlib.pyplot', 'torch'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
