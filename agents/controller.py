@@ -41,8 +41,8 @@ class Controller(nn.Module):
         self.vocabulary = Vocabulary(deepest)
         self._traces = Traces(Chart(deepest, self.vocabulary))
         self._chart = self._traces.chart
-        # skip_init: the usual initialisation would draw from PyTorch's global generator.
-        self.lstm = cast(nn.LSTM, nn.utils.skip_init(nn.LSTM, hidden, hidden, layers))
+        # Made without values: to draw the usual ones would move PyTorch's global generator.
+        self.lstm = nn.LSTM(hidden, hidden, layers, device="meta").to_empty(device="cpu")
         self.embedding = nn.Parameter(torch.empty(self.vocabulary.size, hidden))
         self.head_weight = nn.Parameter(torch.empty(self.vocabulary.num_options, hidden))
         self.head_bias = nn.Parameter(torch.empty(self.vocabulary.num_options))

@@ -42,6 +42,9 @@ class Vocabulary:
         """Return the word of `layer` as a source of connections."""
         return self._sources[layer]
 
+    def source_or_none(self, layer):
+        return self._sources.get(layer)
+
 
 def connection_source(decision: Decision) -> int | None:
     """Return the layer that `decision` asks about if it is a connection, a bit; else None."""

@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from nasgym.agents import Agent
 from nasgym.archive import Archive, ArchiveError, Trial
 from nasgym.display import Display, Progress
 from nasgym.search import Interrupted, Plan, Run, SearchError
 from nasgym.task import ReplayError, Task
+from nasgym.tracking import WandbMirror
 from nasgym.workers import WorkerError
 
 OUT = Console(highlight=False)
@@ -56,6 +58,8 @@ class Search:
     """Options of the environment, such as layers=8 epochs=3."""
     agent_set: tuple[str, ...] = ()
     """Options of the agent, such as preset=short."""
+    wandb: str | None = None
+    """Mirror the trials in Weights & Biases: offline or online."""
     json: bool = False
     """Print one JSON object a line instead of text."""
 
@@ -82,9 +86,9 @@ class Search:
             if (value := getattr(self, name)) is not None
         }
         if self.set:
-            given["env_options"] = _options(self.set)
+            given["env_options"] = parse_options(self.set)
         if self.agent_set:
-            given["agent_options"] = _options(self.agent_set)
+            given["agent_options"] = parse_options(self.agent_set)
         folder = self.out or self._default_folder()
         if (folder / "search.json").exists():
             return Run(folder, replace(Run(folder).plan, **given))
@@ -97,22 +101,22 @@ class Search:
             raise SearchError("name an environment (see: nasgym envs), or a run with --out FOLDER")
         return Path("runs") / f"{Path(self.env).name}-{self.agent or 'reinforce'}-{self.seed or 0}"
 
-    def _go(self, run: Run) -> Any:
-        displays: list[Display] = []
+    def _go(self, run: Run) -> Agent:
+        with ExitStack() as stack:
 
-        def listeners(task: Task) -> list[Any]:
-            done, budget = len(task.archive), run.plan.children
-            if done and done < budget and not self.json:
-                _say(f"going on in {run.folder}: {done} of {budget} children are done")
-            display = Display(Progress(done, budget, task.archive.best()), OUT, as_json=self.json)
-            displays.append(display.__enter__())
-            return [display.show]
+            def listeners(task: Task) -> list[Callable[[Trial], None]]:
+                done, budget = len(task.archive), run.plan.children
+                if done and done < budget and not self.json:
+                    _say(f"going on in {run.folder}: {done} of {budget} children are done")
+                progress = Progress(done, budget, task.archive.best())
+                display = stack.enter_context(Display(progress, OUT, as_json=self.json))
+                if self.wandb is None:
+                    return [display.show]
+                mirror = WandbMirror(self.wandb, run.folder, asdict(run.plan))
+                stack.callback(mirror.close)
+                return [display.show, mirror.show]
 
-        try:
             return run.search(listeners)
-        finally:
-            for display in displays:
-                display.__exit__(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _options(pairs: Sequence[str]) -> Mapping[str, Any]:
+def parse_options(pairs: Sequence[str]) -> Mapping[str, Any]:
     """Return "name=value" pairs as a dict; a value is read as JSON where it is JSON."""
     options = {}
     for pair in pairs:

@@ -39,7 +39,6 @@ HEARTBEAT = 0.4
 
 def main() -> None:
     """Set up the job that the first message names, then serve."""
-    parent = os.getppid()
     channel = Channel(socket.socket(fileno=os.dup(0)))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     faulthandler.enable()
@@ -49,11 +48,13 @@ def main() -> None:
         messages = channel.receive()
     setup = messages[0]
     with killed_by_closing(channel):
+        if os.getppid() != setup["parent"]:
+            return  # it died before that could be noticed
         job = pkgutil.resolve_name(setup["job"])(setup["settings"])
     # A collection in a child would touch, and so copy, all that was made up to here.
     gc.collect()
     gc.freeze()
-    Nursery(channel, job, setup["time_limit"], setup["memory_limit"]).serve(parent)
+    Nursery(channel, job, setup["time_limit"], setup["memory_limit"]).serve(setup["parent"])
 
 
 class Outlet:

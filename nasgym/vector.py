@@ -1,5 +1,6 @@
 """The vector environment: m episodes in lock-step, whose m children train as one batch."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from nasgym.space import SearchSpace
 from nasgym.task import Task
 
 Observations = NDArray[np.integer[Any]]
+Outcome = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
@@ -78,10 +80,11 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         self._layers: int | None = None
         self._string_space = self.space
         self._moves = self.moves(self.space)
-        self._masks = self._masks_in(self._moves)
+        self._masks = self._linear_masks()
         self._states = np.zeros(num_envs, np.int64)
         self._steps: int | None = None
         self._observations = self._blank.copy()
+        self._outcomes = self._nothing_yet()
 
     def reset(
         self,
@@ -97,10 +100,11 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         layers = layers_option(options)
         self._string_space, self._layers = self.space_with(layers), layers
         self._moves = self.moves(self._string_space)
-        self._masks = self._masks_in(self._moves)
+        self._masks = self._linear_masks()
         self._states = np.zeros(self.num_envs, np.int64)
         self._steps = 0
         self._observations = self._blank.copy()
+        self._outcomes = self._nothing_yet()
         return self._observations.copy(), self._info()
 
     def step(
@@ -121,20 +125,20 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
             raise ResetNeeded("call reset() before step()")
         if steps == moves.length:
             observations, info = self.reset()
-            return observations, *self._outcome(), info
+            return observations, *next(self._outcomes), info
         actions = self._checked(actions)
         if moves.linear:
-            self._observations[:, steps] = moves.written[steps].take(actions)
+            self._observations[:, steps] = moves.written[steps][actions]
         else:
             self._observations[:, steps] = moves.written[self._states, actions]
             self._states = moves.successor[self._states, actions]
         self._steps = steps + 1
-        if self._steps < moves.length:
-            return self._observations.copy(), *self._outcome(), self._info()
-        trials = self.play(written_strings(self._observations), self._layers)
-        rewards, terminated, truncated = self._outcome()
-        rewards[:], terminated[:] = [trial.reward for trial in trials], True
-        info = self._info() | self._end_info(trials)
+        rewards, terminated, truncated = next(self._outcomes)
+        info = self._info()
+        if self._steps == moves.length:
+            trials = self.play(written_strings(self._observations), self._layers)
+            rewards[:], terminated[:] = [trial.reward for trial in trials], True
+            info |= self._end_info(trials)
         return self._observations.copy(), rewards, terminated, truncated, info
 
     @property
@@ -144,7 +148,10 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, (num_envs, A)."""
-        return self._mask().astype(np.bool_)
+        linear = self._moves.linear
+        states = np.full(self.num_envs, self._steps or 0) if linear else self._states
+        masks: NDArray[np.bool_] = self._moves.mask[states].astype(np.bool_)
+        return masks
 
     def render(self) -> tuple[Any, ...] | None:
         """Return each episode's network, or its string so far, as `render_mode` says."""
@@ -161,31 +168,23 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         array = np.asarray(actions)
         if array.shape != (self.num_envs,) or array.dtype.kind not in "iu":
             raise InvalidAction(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
-        # one reduction for both bounds: a negative number is a huge unsigned one
-        if np.maximum.reduce(array.astype(np.uint64)) >= self.actions:
+        # argmin takes a fifth of the time of min, which is a third of a whole step's.
+        if array.item(array.argmin()) < 0 or array.item(array.argmax()) >= self.actions:
             raise InvalidAction(f"actions {actions!r} are not all from 0 to {self.actions - 1}")
         return array
 
-    def _outcome(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return fresh rewards, terminations and truncations: all nought."""
-        m = self.num_envs
-        return np.zeros(m), np.zeros(m, np.bool_), np.zeros(m, np.bool_)
+    def _nothing_yet(self) -> Iterator[Outcome]:
+        """Yield rewards, terminations and truncations for each step of a wave, all nought."""
+        shape = self._moves.length + 1, self.num_envs
+        return zip(np.zeros(shape), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), strict=True)
 
-    def _masks_in(self, moves: Moves) -> NDArray[np.int8] | None:
-        """Return the masks at each position, (length + 1, num_envs, A), if that says it all."""
-        if not moves.linear:
-            return None
-        return np.repeat(moves.mask[:, None], self.num_envs, axis=1)
-
-    def _mask(self) -> NDArray[np.int8]:
-        if self._masks is None:
-            masks: NDArray[np.int8] = self._moves.mask[self._states]
-        else:
-            masks = self._masks[self._steps or 0].copy()
-        return masks
+    def _linear_masks(self) -> Iterator[NDArray[np.int8]]:
+        """Yield the masks for each step of a wave whose states are the positions in the string."""
+        return iter(np.repeat(self._moves.mask[:, None], self.num_envs, axis=1))
 
     def _info(self) -> dict[str, Any]:
-        return {"action_mask": self._mask()}
+        moves = self._moves
+        return {"action_mask": next(self._masks) if moves.linear else moves.mask[self._states]}
 
     def _end_info(self, trials: list[Trial]) -> dict[str, Any]:
         infos = [end_info(trial) for trial in trials]

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
@@ -48,11 +47,11 @@ class NurseryProcess:
         """Start a nursery and have it set up its job."""
         here, there = socket.socketpair()
         self._channel = Channel(here)
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         with there:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", "from nasgym.nursery import main; main()"],
-                stdin=there,
+                stdin=there.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
                 env=os.environ | ONE_THREAD | {"PYTHONPATH": _search_path()},
@@ -60,7 +59,7 @@ class NurseryProcess:
             )
         # Called at the latest when the owner is dropped or the interpreter ends.
         self.close = weakref.finalize(self, _end, os.getpid(), self._process, here, self._log)
-        self._send(setup)
+        self._send(setup, START_WITHIN)
 
     def await_job(self) -> None:
         """Wait until the job is set up; raise NurseryLost if that fails."""
@@ -92,10 +91,13 @@ class NurseryProcess:
             if "ticket" in message
         ]
 
-    def _send(self, message: Mapping[str, Any]) -> None:
-        # A dead nursery shows itself when it is listened to, where it has to be dealt with anyway.
-        with suppress(OSError):
+    def _send(self, message: Mapping[str, Any], patience: float = ANSWER_WITHIN) -> None:
+        self._channel.socket.settimeout(patience)
+        try:
             self._channel.send(message)
+        except OSError:
+            # What takes nothing in is as good as dead, and that is found out by listening to it.
+            self._process.kill()
 
     def _receive(self, patience: float) -> list[dict[str, Any]]:
         self._channel.socket.settimeout(patience)
@@ -203,8 +205,8 @@ class Pool:
                 raise ValueError(f"{name} must be above 0, or None for no limit, not {limit}")
         self.workers = workers
         self.retries = retries
-        self._setup = {"job": job, "settings": dict(settings), **limits}
         self._owner = os.getpid()
+        self._setup = {"job": job, "settings": settings, "parent": self._owner, **limits}
         self._closed = False
         self._nursery: NurseryProcess | None = None
         self._tickets = itertools.count()
@@ -227,11 +229,9 @@ class Pool:
             costs = [0.0] * len(tasks)
         if len(costs) != len(tasks):
             raise ValueError(f"{len(tasks)} tasks need as many costs, not {len(costs)}")
-        ranks = [(cost, -index) for index, cost in enumerate(costs)]
         self._abandon()
-        self._current = Run(
-            tasks, sorted(range(len(tasks)), key=ranks.__getitem__), [0] * len(tasks)
-        )
+        largest_last = sorted(range(len(tasks)), key=lambda index: (costs[index], -index))
+        self._current = Run(tasks, largest_last, [0] * len(tasks))
         return self._results(self._current)
 
     def close(self) -> None:
@@ -288,7 +288,9 @@ class Pool:
             return self._nursery.ended()
         except NurseryLost as lost:
             self._stop()
-            killed = Evaluation(status="killed", error=f"the process that forked it {lost}")
+            killed = Evaluation(
+                status="killed", error=f"the process that forked it was lost: {lost}"
+            )
             return [(ticket, killed) for ticket in run.running]
 
     def _abandon(self) -> None:

@@ -34,10 +34,6 @@ def random_architecture(rng: random.Random) -> ConvArchitecture:
     return ConvArchitecture(tuple(layer(number) for number in range(1, rng.randint(1, 8) + 1)))
 
 
-def numel(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 # The zoo
 
 
@@ -48,7 +44,7 @@ def numel(network: nn.Module) -> int:
 def test_zoo_has_the_parameters_of_the_paper(name: str, expected: int) -> None:
     architecture = zoo.by_name(name)
     assert parameters(architecture) == expected
-    assert numel(build(architecture)) == expected
+    assert sum(map(Tensor.numel, build(architecture).parameters())) == expected
 
 
 def test_nas_v1_is_wired_as_in_figure_7() -> None:
@@ -148,17 +144,18 @@ def test_random_networks_build_run_and_train_at_the_predicted_cost() -> None:
             rng.choice(SHAPES),
             rng.randint(1, 4),
         )
-        network = build(architecture, shape, outputs)
-        assert numel(network) == parameters(architecture, shape, outputs), seed
+        # Single precision is what is used, but compiles a kernel for each shape: 3 times slower.
+        precision = torch.float32 if seed % 4 == 0 else torch.float64
+        network = build(architecture, shape, outputs).to(precision)
+        weights = list(network.parameters())
+        assert sum(map(Tensor.numel, weights)) == parameters(architecture, shape, outputs), seed
 
-        images = torch.rand(2, *shape)
-        logits = network(images)
+        logits = network(torch.rand(2, *shape, dtype=precision))
         assert logits.shape == (2, outputs), seed
         loss = cross_entropy(logits, torch.tensor([0, outputs - 1]))
-        loss.backward()
         assert loss.isfinite(), seed
-        gradients = [parameter.grad for parameter in network.parameters()]
-        assert all(grad is not None and grad.isfinite().all() for grad in gradients), seed
+        for gradient in torch.autograd.grad(loss, weights):
+            assert gradient.isfinite().all(), seed
 
 
 def test_flops_are_what_torch_counts() -> None:
@@ -213,21 +210,21 @@ def test_network_computes_what_the_rules_say(memory_format: torch.memory_format)
     )
     torch.manual_seed(0)
     network = ConvNetwork(architecture, (2, 7, 10), outputs=4).double().eval()
-    for layer in network.layers:
-        for tensor in layer[1].state_dict().values():  # nothing that batch normalisation may hide
-            tensor.copy_(torch.rand(tensor.shape) + 0.5)
     image = torch.rand(2, 7, 10, dtype=torch.float64)
-
     maps = [image]
     for layer, sources in zip(network.layers, [(0,), (0,), (1, 2), (2,), (1, 3)], strict=True):
-        convolved = reference_convolution(reference_join([maps[i] for i in sources]), layer[0])
-        maps.append(layer[1:](convolved[None])[0])
-    assert [tuple(each.shape[1:]) for each in maps] == [
-        (7, 10), (4, 10), (7, 4), (7, 5), (7, 4), (3, 5)
-    ]  # fmt: skip
+        assert isinstance(layer, nn.Sequential)
+        convolution, normalise, relu = layer
+        assert isinstance(convolution, nn.Conv2d)
+        for tensor in normalise.state_dict().values():  # so that it changes something
+            tensor.copy_(torch.rand(tensor.shape) + 0.5)
+        joined = reference_join([maps[source] for source in sources])
+        maps.append(relu(normalise(reference_convolution(joined, convolution)[None]))[0])
+    sizes = [tuple(each.shape[1:]) for each in maps]
+    assert sizes == [(7, 10), (4, 10), (7, 4), (7, 5), (7, 4), (3, 5)]
     expected = network.classifier(reference_join([maps[4], maps[5]]).mean((1, 2)))
-    torch.nn.Module.to(network, memory_format=memory_format)
-    torch.testing.assert_close(network(image[None])[0], expected)
+    logits = network(image[None].contiguous(memory_format=memory_format))
+    torch.testing.assert_close(logits[0], expected)
 
 
 def test_the_seed_decides_the_weights() -> None:
@@ -241,7 +238,7 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_initial_weights_have_the_variance_of_he() -> None:
-    network = build(ConvArchitecture((ConvLayer(3, 5, 64),)), (64, 8, 8))
+    network = build(ConvArchitecture((ConvLayer(3, 5, 64),)), (16, 8, 8))
     (weight,) = [parameter for parameter in network.parameters() if parameter.ndim == 4]
     assert weight.std().item() == pytest.approx((2 / (3 * 5 * 64)) ** 0.5, rel=0.02)
 

@@ -28,9 +28,9 @@ class Recipe:
     whiten: bool = False
     """Whether each image is brought to mean 0 and variance 1 by itself; if not, each channel over
     the training images."""
-    crop: Literal["none", "pad", "enlarge"] = "none"
-    """What an image's size is cut from at random: "pad", the image with a border of zeros, an
-    eighth of its size; "enlarge", the image at 5/4 of its size."""
+    augment: bool = False
+    """Whether training images are random crops, of the image's size, of the image at 5/4 of its
+    size, every second one mirrored if the data allow it."""
     judged_epochs: int = 1
     """The child is validated after each of so many last epochs; the best of them counts."""
 
@@ -55,13 +55,13 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("short", epochs=10),
+        Recipe("short", epochs=5, batch_size=32, learning_rate=0.3),
         Recipe(
             "paper",
             epochs=50,
             schedule="drops",
             whiten=True,
-            crop="enlarge",
+            augment=True,
             judged_epochs=5,
         ),
     )

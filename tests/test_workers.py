@@ -1,0 +1,454 @@
+"""The pool of worker processes under every fault that a child, a nursery or a parent can have."""
+
+import itertools
+import multiprocessing
+import os
+import pkgutil
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasgym import workers
+from nasgym.evaluation import LONGEST_ERROR, Evaluation
+from nasgym.workers import Pool, WorkerError
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="looks processes up in /proc"
+)
+
+HERE = str(Path(__file__).parent)
+JOB = "jobs:any_of_these"
+ANSWER: dict[str, Any] = {"do": "answer", "seed": 1}
+
+
+@pytest.fixture(autouse=True)
+def jobs_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(HERE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    assert family() == set()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    with Pool(JOB, {}, workers=2) as pool:
+        yield pool
+
+
+def stat(pid: int) -> tuple[str, int]:
+    """Return the (state, parent) of a process; "-" is the state of none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "-", 0
+    return fields[0], int(fields[1])
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes, also dead ones not waited for, whose parent is `pid`."""
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return {child for child in pids if stat(child)[1] == pid}
+
+
+def descendants_of(pid: int) -> set[int]:
+    children = children_of(pid)
+    return children.union(*(descendants_of(child) for child in children))
+
+
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for `condition`; return whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true
+
+
+def gone(pids: set[int]) -> bool:
+    return all(stat(pid)[0] in "-ZX" for pid in pids)
+
+
+def family() -> set[int]:
+    """Return the nurseries of this process and its children that nobody has waited for."""
+    return {
+        pid
+        for pid in children_of(os.getpid())
+        if gone({pid}) or b"nasgym.nursery" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+
+
+def nursery() -> int:
+    (pid,) = family()
+    return pid
+
+
+def evaluate(pool: Pool, *tasks: dict[str, Any]) -> list[Evaluation]:
+    results = dict(pool.run(tasks))
+    assert sorted(results) == list(range(len(tasks)))
+    return [results[index] for index in range(len(tasks))]
+
+
+def last_line(evaluation: Evaluation) -> str:
+    return evaluation.error.splitlines()[-1]
+
+
+def test_results_are_those_of_the_job_in_this_process() -> None:
+    run = pkgutil.resolve_name(JOB)({})
+    tasks = [{"do": "answer", "seed": seed} for seed in range(20)]
+    with Pool(JOB, {}, workers=3) as pool:
+        for _ in range(2):
+            assert evaluate(pool, *tasks) == [Evaluation.from_plain(run(task)) for task in tasks]
+        assert list(pool.run([])) == []
+
+
+def test_job_is_set_up_once_with_its_settings_and_the_path_of_this_process() -> None:
+    with Pool("jobs:counted", {"recipe": ["short", 1]}, workers=2) as pool:
+        told = [evaluation.metrics for evaluation in evaluate(pool, {}, {}, {})]
+    assert {metrics["nursery"] for metrics in told} != {os.getpid()}
+    assert all(metrics == told[0] for metrics in told)
+    assert told[0]["settings"] == {"recipe": ["short", 1]}
+    assert HERE in told[0]["path"]
+
+
+def test_largest_cost_begins_first_and_equal_costs_in_order() -> None:
+    tasks = [{"do": "answer", "seed": seed} for seed in range(6)]
+    with Pool(JOB, {}) as pool:
+        assert [index for index, _ in pool.run(tasks, [1, 5, 3, 5, 2, 1])] == [1, 3, 2, 4, 0, 5]
+        assert [index for index, _ in pool.run(tasks)] == [0, 1, 2, 3, 4, 5]
+        with pytest.raises(ValueError, match="6 tasks need as many costs, not 1"):
+            pool.run(tasks, [1])
+
+
+def test_results_come_in_the_order_of_finishing() -> None:
+    tasks = [{"do": "sleep", "seconds": seconds} for seconds in (0.8, 0.0, 0.4)]
+    with Pool(JOB, {}, workers=3) as pool:
+        assert [index for index, _ in pool.run(tasks)] == [1, 2, 0]
+
+
+def test_slots_are_shared_out_and_never_by_two_at_once() -> None:
+    tasks = [{"do": "sleep", "seconds": 0.02 * (seed % 3)} for seed in range(20)]
+    with Pool(JOB, {}, workers=3) as pool:
+        spans = sorted(evaluation.metrics["span"] for evaluation in evaluate(pool, *tasks))
+    assert {slot for slot, _, _ in spans} == {0, 1, 2}
+    for (slot, _, end), (next_slot, begin, _) in itertools.pairwise(spans):
+        assert slot != next_slot or end <= begin
+
+
+@pytest.mark.parametrize("do", ["spin", "stop"])
+def test_a_child_that_hangs_is_killed_in_time(do: str) -> None:
+    with Pool(JOB, {}, workers=2, time_limit=0.5) as pool:
+        begun = time.monotonic()
+        evaluations = evaluate(pool, {"do": do}, ANSWER, {"do": do})
+        assert time.monotonic() - begun < 2 * (0.5 + 3)
+        assert children_of(nursery()) == set()
+    assert [one.status for one in evaluations] == ["timeout", "ok", "timeout"]
+    assert evaluations[0].error == "took longer than the time limit of 0.5 s"
+    assert 0.5 <= evaluations[0].seconds < 3.5
+    assert "attempts" not in evaluations[0].metrics
+
+
+def test_memory_limit_stops_one_child_and_touches_nobody_else() -> None:
+    with Pool(JOB, {}, workers=2, memory_limit=0.2, time_limit=60) as pool:
+        evaluate(pool, ANSWER)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        full, other = evaluate(pool, {"do": "fill_memory"}, {"do": "sleep", "seconds": 0.5})
+        growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert (full.status, other.status) == ("oom", "ok")
+    assert last_line(full) == "needs more memory than the memory limit of 0.2 GiB"
+    assert "MemoryError" in full.error
+    assert growth < 50 * 1024
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ({"do": "fail", "error": "ValueError"}, "ValueError: why"),
+        ({"do": "fail", "error": "KeyboardInterrupt"}, "KeyboardInterrupt: why"),
+        ({"do": "leave"}, "SystemExit: 3"),
+        ({"do": "leave_at_once"}, "ended by itself with exit code 3 and without a result"),
+        ({"do": "recur"}, "RecursionError: maximum recursion depth exceeded"),
+        ({"do": "unheard of"}, "KeyError: 'unheard of'"),
+        ({"do": "return_it", "what": "nan"}, "ValueError: accuracy must be a fraction of 1"),
+        ({"do": "return_it", "what": "set"}, "TypeError: Object of type set is not JSON"),
+        ({"do": "return_it", "what": None}, "TypeError: nasgym.evaluation.Evaluation() argument"),
+        ({"do": "return_it", "what": {"accuracy": 93}}, "ValueError: accuracy must be a fraction"),
+        ({"do": "return_it", "what": {"accuracy": "1"}}, "TypeError: "),
+        ({"do": "return_it", "what": {"loss": 1}}, "TypeError: Evaluation.__init__() got an"),
+        ({"do": "return_it", "what": {"status": "fine"}}, "ValueError: status 'fine' is none of"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+def test_whatever_a_job_raises_or_returns_is_an_evaluation(
+    task: dict[str, Any], reason: str, pool: Pool
+) -> None:
+    failed, other = evaluate(pool, task, ANSWER)
+    assert (failed.status, failed.accuracy, other.status) == ("exception", 0.0, "ok")
+    assert last_line(failed).startswith(reason)
+    assert len(failed.error) <= LONGEST_ERROR
+    assert "attempts" not in failed.metrics
+
+
+@pytest.mark.parametrize(
+    ("do", "name", "words"),
+    [
+        ("read_address_zero", "SIGSEGV", "in read_address_zero"),
+        ("abort", "SIGABRT", "Fatal Python error: Aborted"),
+    ],
+)
+def test_a_crash_is_repeated_then_final_and_tells_where(
+    do: str, name: str, words: str, pool: Pool
+) -> None:
+    crashed, other = evaluate(pool, {"do": do}, ANSWER)
+    assert (crashed.status, other.status) == ("killed", "ok")
+    assert crashed.metrics == {"attempts": 3}
+    assert words in crashed.error
+    assert last_line(crashed).startswith(f"killed by {name}")
+
+
+def test_a_crash_for_want_of_memory_is_final(pool: Pool) -> None:
+    says = "terminate called after throwing an instance of 'std::bad_alloc'"
+    (crashed,) = evaluate(pool, {"do": "abort", "says": says})
+    assert (crashed.status, dict(crashed.metrics)) == ("oom", {})
+
+
+@pytest.mark.parametrize(("deaths", "status", "attempts"), [(2, "ok", 3), (9, "killed", 3)])
+def test_a_killed_child_is_begun_again_so_often(
+    deaths: int, status: str, attempts: int, pool: Pool, tmp_path: Path
+) -> None:
+    count = tmp_path / "count"
+    evaluation, other = evaluate(
+        pool, {"do": "die_at_first", "deaths": deaths, "count": str(count)}, ANSWER
+    )
+    assert (evaluation.status, evaluation.metrics) == (status, {"attempts": attempts})
+    assert count.read_text() == "x" * attempts
+    assert other.metrics.get("attempts") is None
+
+
+def test_children_killed_at_random_are_all_trained() -> None:
+    chance, kills, over = random.Random(0), 0, threading.Event()
+    tasks = [{"do": "sleep", "seconds": 0.02}] * 60
+
+    def kill_some() -> None:
+        nonlocal kills
+        while not over.wait(0.05):
+            for pid in chance.sample(victims := sorted(children_of(nursery())), len(victims))[:1]:
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+
+    with Pool(JOB, {}, workers=2, retries=1000) as pool:
+        evaluate(pool, ANSWER)
+        killer = threading.Thread(target=kill_some)
+        killer.start()
+        try:
+            evaluations = evaluate(pool, *tasks)
+        finally:
+            over.set()
+            killer.join()
+    assert {one.status for one in evaluations} == {"ok"}
+    repeated = sum(one.metrics.get("attempts", 1) - 1 for one in evaluations)
+    assert 0 < repeated <= kills
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_nursery_is_replaced_and_its_children_begun_again(
+    fault: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "QUIET", 0.2)
+    monkeypatch.setattr(workers, "ANSWER_WITHIN", 1.0)
+    with Pool(JOB, {}, workers=2) as pool:
+        results = pool.run([{"do": "sleep", "seconds": 0}, *[{"do": "sleep", "seconds": 0.5}] * 3])
+        next(results)
+        lost = nursery()
+        assert until(lambda: len(children_of(lost)) == 2, 5)
+        orphans = children_of(lost)
+        os.kill(lost, fault)
+        evaluations = [evaluation for _, evaluation in results]
+        assert nursery() != lost
+    assert gone({lost, *orphans})
+    assert [one.status for one in evaluations] == ["ok"] * 3
+    assert sorted(one.metrics.get("attempts", 1) for one in evaluations) == [1, 2, 2]
+
+
+def test_a_task_that_always_takes_the_nursery_along_is_given_up() -> None:
+    with Pool(JOB, {}, retries=1) as pool:
+        fatal, other = evaluate(pool, {"do": "kill_nursery"}, ANSWER)
+    assert (fatal.status, fatal.metrics["attempts"], other.status) == ("killed", 2, "ok")
+    assert fatal.error == "the process that forked it was lost: killed by SIGKILL (Killed)"
+
+
+@pytest.mark.parametrize(
+    ("job", "reason"),
+    [
+        ("no_such_module:job", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("jobs:nothing", "AttributeError: module 'jobs' has no attribute 'nothing'"),
+        ("jobs:without_data", "FileNotFoundError: no data in /nowhere: run `fetch`"),
+        ("jobs:killed_in_setup", "killed by SIGKILL (Killed)"),
+    ],
+)
+def test_a_job_that_cannot_start_is_one_clear_error(job: str, reason: str) -> None:
+    with Pool(job, {}, workers=2) as pool, pytest.raises(WorkerError) as caught:
+        list(pool.run([{}, {}]))
+    assert str(caught.value) == f"the job {job} cannot start: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"job": "jobs.any_of_these"}, "named 'package.module:function', not 'jobs.any_of_these'"),
+        ({"workers": 0}, "0 workers"),
+        ({"retries": -1}, "-1 retries"),
+        ({"time_limit": 0}, "time_limit must be above 0, or None for no limit, not 0"),
+        ({"memory_limit": float("nan")}, "memory_limit must be above 0"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Pool(**{"job": JOB, "settings": {}, **options})
+
+
+def test_a_system_without_fork_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(OSError, match="this system lacks"):
+        Pool(JOB, {})
+
+
+def test_an_abandoned_run_leaves_nothing_behind() -> None:
+    spinning = [ANSWER, {"do": "spin"}, {"do": "spin"}]
+    with Pool(JOB, {}, workers=2) as pool:
+        for _ in pool.run(spinning):
+            orphans = children_of(nursery())
+            break
+        assert gone(orphans)
+        held = pool.run(spinning)  # not closed by dropping it, as in a traceback
+        next(held)
+        (evaluation,) = evaluate(pool, ANSWER)
+        assert evaluation.status == "ok"
+        with pytest.raises(RuntimeError, match="has ended this run"):
+            next(held)
+        assert evaluate(pool, ANSWER) == [evaluation]
+
+
+def test_close_kills_within_a_second_and_for_good() -> None:
+    pool = Pool(JOB, {}, workers=2)
+    results = pool.run([{"do": "answer", "seed": 0}, {"do": "stop"}, {"do": "start_sleeper"}])
+    sleeper = {evaluation.metrics.get("pid") for _, evaluation in (next(results), next(results))}
+    everyone = {nursery(), *children_of(nursery()), *filter(None, sleeper)}
+    assert len(everyone) == 3
+    begun = time.monotonic()
+    pool.close()
+    pool.close()
+    assert time.monotonic() - begun < 1
+    assert gone(everyone)
+    with pytest.raises(RuntimeError, match="closing the pool"):
+        next(results)
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.run([ANSWER])
+
+
+def test_a_stopped_nursery_is_closed_within_a_second_too() -> None:
+    with Pool(JOB, {}) as pool:
+        evaluate(pool, ANSWER)
+        os.kill(nursery(), signal.SIGSTOP)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1
+
+
+def test_an_interrupted_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def interrupt() -> None:
+        until(begun.exists, 20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with Pool("jobs:slow_setup", {"begun": str(begun)}) as pool, pytest.raises(KeyboardInterrupt):
+        list(pool.run([{}]))
+    thread.join()
+
+
+def test_a_dropped_pool_ends_its_processes() -> None:
+    pool = Pool(JOB, {})
+    evaluate(pool, ANSWER)
+    assert family()
+    del pool
+    assert not family()
+
+
+@pytest.mark.parametrize(
+    ("job", "fork", "processes"),
+    [(JOB, False, 3), (JOB, True, 4), ("jobs:slow_setup", False, 1)],
+    ids=["amid training", "beside a fork that holds all files open", "amid setup"],
+)
+def test_workers_die_with_their_parent(
+    job: str, fork: bool, processes: int, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    script = f"import jobs; jobs.run_for_ever({job!r}, {str(begun)!r}, {fork})"
+    path = os.pathsep.join([HERE, *filter(None, sys.path)])
+    with subprocess.Popen([sys.executable, "-c", script], env={"PYTHONPATH": path}) as parent:
+        assert until(lambda: begun.exists() and len(descendants_of(parent.pid)) == processes, 20)
+        descendants = descendants_of(parent.pid)
+        parent.kill()
+    survivors = 1 if fork else 0
+    died = until(lambda: sum(not gone({pid}) for pid in descendants) == survivors, 1)
+    for pid in descendants:
+        if not gone({pid}):
+            os.kill(pid, signal.SIGKILL)
+    assert died
+
+
+def test_what_a_child_has_started_ends_with_it(pool: Pool) -> None:
+    (evaluation,) = evaluate(pool, {"do": "start_sleeper"})
+    assert until(lambda: gone({evaluation.metrics["pid"]}), 1)
+
+
+def test_what_a_child_prints_disturbs_nobody(pool: Pool, capfd: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(pool, *[{"do": "chatter"}] * 4) == [Evaluation(0.5)] * 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_result_may_be_large_but_not_without_limit(pool: Pool) -> None:
+    large, task = {"metrics": {"curve": "x" * 2**20}}, {"do": "return_it"}
+    assert evaluate(pool, {**task, "what": large}) == [Evaluation(metrics=large["metrics"])]
+    (refused,) = evaluate(pool, {"do": "return_much"})
+    assert last_line(refused).startswith("ValueError: a message of 16,777,")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_pool_works_inside_a_daemonic_process(method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    receiver, sender = context.Pipe(duplex=False)
+    target = pkgutil.resolve_name("jobs:run_in_daemon")
+    process = context.Process(target=target, args=(sender,), daemon=True)
+    process.start()
+    assert receiver.poll(30)
+    run = pkgutil.resolve_name(JOB)({})
+    assert receiver.recv() == {
+        seed: run({"do": "answer", "seed": seed})["accuracy"] for seed in range(4)
+    }
+    process.join()
+
+
+def test_a_fork_of_the_owner_can_neither_use_nor_close_the_pool(pool: Pool) -> None:
+    if (pid := os.fork()) == 0:
+        try:
+            pool.run([ANSWER])
+        except RuntimeError as error:
+            pool.close()
+            os._exit(7 if "make one here" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert evaluate(pool, ANSWER)[0].status == "ok"
