@@ -88,17 +88,17 @@ class Sampler:
 
     def _follow(self, strand: "Strand") -> "list[Strand]":
         """Take steps with `strand` until its strings end or part."""
-        while strand.state != self.chart.end:
-            step = self.chart.step(strand.state)
+        stretch = self.chart.stretch(strand.state)
+        for step in stretch.steps:
             strand.enter(step.layer)
             strand.think()
             if step.sources:
                 strand.connect(step, self._choice(step))
             else:
                 strand.choose(self._choice(step))
-            if step.onward is None:
-                return strand.parts(step.successors)
-            strand.state = step.onward
+        if stretch.successors:
+            return strand.parts(stretch.successors)
+        strand.state = self.chart.end
         return [strand]
 
     def _choice(self, step: Step) -> Choice:
@@ -210,7 +210,7 @@ class Strand:
 
     def _hear(self, layer: int) -> None:
         s = self.sampler
-        if (word := s.vocabulary.source_or_none(layer)) is not None:
+        if (word := s.vocabulary.source(layer)) is not None:
             np.dot(s.attention, self.top[: s.hidden], out=self.projected)
             self.keys[word - s.vocabulary.num_options] = self.projected[: s.hidden]
         self.heard.add(layer)
@@ -260,7 +260,7 @@ class Strand:
         np.divide(features, features.sum(0) + ONE, out=features)
         self.place += n
         self.told = choice.told
-        if (word := s.vocabulary.source_or_none(step.layer)) is not None:
+        if (word := s.vocabulary.source(step.layer)) is not None:
             self.keys[word - s.vocabulary.num_options] = self.projected[:h]
         self.heard.add(step.layer)
 

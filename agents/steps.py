@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from nasgym.space import Decision, SearchSpace, Tokens
 
+Route = tuple[int, ...]
+"""What decides which steps a string takes: its length, and where it went at each parting."""
+
 
 class Vocabulary:
     """Numbers for all that a controller can be told: options first, then sources, then "start".
@@ -22,28 +25,29 @@ class Vocabulary:
         """Collect the words of `space`."""
         options: dict[tuple[str, Hashable], int] = {}
         sources: set[int] = set()
+        self.widest = 1
         for decision in space.automaton.decisions:
             if (source := connection_source(decision)) is not None:
                 sources.add(source)
                 continue
+            self.widest = max(self.widest, len(decision.options))
             for option in decision.options:
                 options.setdefault((decision.name, option), len(options))
-        self._options = options
-        self._sources = {source: len(options) + row for row, source in enumerate(sorted(sources))}
-        self.num_options = len(options)
-        self.start = len(options) + len(sources)
+        self.num_options = max(1, len(options))
+        self.num_sources = len(sources)
+        self.start = self.num_options + self.num_sources
         self.size = self.start + 1
+        self._options = options
+        self._sources = {source: row for row, source in enumerate(sorted(sources))}
 
     def options(self, decision: Decision) -> tuple[int, ...]:
         """Return the word of each option of `decision`."""
         return tuple(self._options[decision.name, option] for option in decision.options)
 
-    def source(self, layer: int) -> int:
-        """Return the word of `layer` as a source of connections."""
-        return self._sources[layer]
-
-    def source_or_none(self, layer):
-        return self._sources.get(layer)
+    def source(self, layer: int) -> int | None:
+        """Return the word of `layer` as a source of connections; None if it never is one."""
+        row = self._sources.get(layer)
+        return None if row is None else self.num_options + row
 
 
 def connection_source(decision: Decision) -> int | None:
@@ -61,10 +65,6 @@ class Step:
     """What it chooses from: one of the options or, at an anchor, any of the sources."""
     sources: tuple[int, ...]
     """At an anchor, the layers asked about; elsewhere empty."""
-    successors: tuple[int, ...]
-    """The state of the automaton after each token of the last of its decisions."""
-    onward: int | None
-    """The state after it where that does not depend on the token, else None: strings part."""
 
     @property
     def width(self) -> int:
@@ -72,69 +72,96 @@ class Step:
         return len(self.sources) or 1
 
 
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Steps that follow one another whatever is chosen, up to where strings end or part."""
+
+    steps: tuple[Step, ...]
+    """The steps, in order."""
+    width: int
+    """The number of tokens they write."""
+    successors: tuple[int, ...]
+    """The state of the automaton after each token of the last step; empty at the end of strings."""
+
+
 class Chart:
     """The automaton of a space, taken in steps."""
 
     def __init__(self, space: SearchSpace, vocabulary: Vocabulary) -> None:
-        """Chart `space`, all of whose options and sources are in `vocabulary`."""
+        """Chart `space`, whose options and sources are all in `vocabulary`."""
         self.space, self.vocabulary = space, vocabulary
         self.end = space.automaton.end
-        self._steps: dict[int, Step] = {}
+        self._stretches: dict[int, Stretch] = {}
 
-    def step(self, state: int) -> Step:
-        """Return the step that begins in `state`."""
-        if state not in self._steps:
-            self._steps[state] = self._step(state)
-        return self._steps[state]
+    def stretch(self, state: int) -> Stretch:
+        """Return the steps from `state` on."""
+        if state not in self._stretches:
+            self._stretches[state] = self._walk(state)
+        return self._stretches[state]
 
-    def path(self, tokens: Tokens) -> tuple[int, ...]:
-        """Return the states where the steps of a string begin, or of the beginning of one.
+    def route(self, tokens: Tokens) -> Route:
+        """Return the route of a string or of the beginning of one.
 
-        Raises ValueError if no string begins like that, or if it breaks off within an anchor.
+        Raises ValueError if it leaves the space at a parting or goes on after an end.
         """
-        path, state, written, steps = [], 0, 0, self._steps
-        try:
-            while written < len(tokens):
-                path.append(state)
-                step = steps.get(state) or self.step(state)
-                written += step.width
-                state = step.successors[tokens[written - 1]]
-        except IndexError:
-            raise ValueError(f"{tuple(tokens)} is no string of {self.space}") from None
-        return tuple(path)
+        stretch = self._stretches.get(0) or self.stretch(0)
+        written, route = stretch.width, [len(tokens)]
+        while written < len(tokens):
+            if not 0 <= (token := tokens[written - 1]) < len(stretch.successors):
+                raise ValueError(f"{tuple(tokens)} is no string of {self.space}")
+            route.append(stretch.successors[token])
+            stretch = self.stretch(route[-1])
+            written += stretch.width
+        return tuple(route)
 
-    def _step(self, state: int) -> Step:
-        decision = self._decision(state)
-        sources, last = self._anchor(state)
-        if sources:
-            words = tuple(self.vocabulary.source(source) for source in sources)
-        else:
-            words = self.vocabulary.options(decision)
-        successors = self._successors(last)
-        onward = successors[0] if len(set(successors)) == 1 else None
-        return Step(decision.layer, words, sources, successors, onward)
+    def steps(self, route: Route) -> list[Step]:
+        """Return the steps along `route`."""
+        length, *states = route
+        steps: list[Step] = []
+        written = 0
+        for state in (0, *states):
+            for step in self.stretch(state).steps:
+                if written < length:
+                    steps.append(step)
+                    written += step.width
+        if written != length:
+            raise ValueError(f"a string of {self.space} breaks off within an anchor")
+        return steps
 
-    def _anchor(self, state: int) -> tuple[tuple[int, ...], int]:
-        """Return the sources asked about from `state` on, and the state of the last question."""
-        first = self._decision(state)
-        sources: list[int] = []
-        last = state
-        while state != self.end:
-            decision = self._decision(state)
-            source = connection_source(decision)
-            if source is None or (decision.name, decision.layer) != (first.name, first.layer):
-                break
-            sources.append(source)
-            last = state
-            one, other = self._successors(state)
-            if one != other:
-                break
-            state = one
-        return tuple(sources), last
+    def _walk(self, state: int) -> Stretch:
+        steps: list[Step] = []
+        successors = [state]
+        while len(set(successors)) == 1 and successors[0] != self.end:
+            step, successors = self._step(successors[0])
+            steps.append(step)
+        parting = tuple(successors) if len(set(successors)) > 1 else ()
+        return Stretch(tuple(steps), sum(step.width for step in steps), parting)
+
+    def _step(self, state: int) -> tuple[Step, list[int]]:
+        """Return the step that begins in `state`, and the states after its last decision."""
+        decision, successors = self._decision(state), self._successors(state)
+        if connection_source(decision) is None:
+            return Step(decision.layer, self.vocabulary.options(decision), ()), successors
+        connections = [decision]
+        while self._goes_on(decision, successors):
+            connections.append(self._decision(successors[0]))
+            successors = self._successors(successors[0])
+        sources = [source for one in connections if (source := connection_source(one)) is not None]
+        words = [self.vocabulary.source(source) for source in sources]
+        return Step(decision.layer, tuple(words), tuple(sources)), successors
+
+    def _goes_on(self, first: Decision, successors: list[int]) -> bool:
+        """Return whether the anchor of `first` also decides what comes after."""
+        if len(set(successors)) > 1 or successors[0] == self.end:
+            return False
+        after = self._decision(successors[0])
+        same = (after.name, after.layer) == (first.name, first.layer)
+        return same and connection_source(after) is not None
 
     def _decision(self, state: int) -> Decision:
         return self.space.automaton.decisions[state]
 
-    def _successors(self, state: int) -> tuple[int, ...]:
+    def _successors(self, state: int) -> list[int]:
         automaton = self.space.automaton
-        return tuple(automaton.successor[state, : automaton.num_options[state]].tolist())
+        successors: list[int] = automaton.successor[state, : automaton.num_options[state]].tolist()
+        return successors

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from nasgym.agents import Agent
 from nasgym.archive import Archive, ArchiveError, Trial
-from nasgym.display import Display, Progress
+from nasgym.display import Display, Progress, downloading
 from nasgym.search import Interrupted, Plan, Run, SearchError
 from nasgym.task import ReplayError, Task
 from nasgym.tracking import WandbMirror
@@ -219,13 +219,21 @@ class Data:
 
     def main(self) -> None:
         """List or fetch."""
-        from nasgym import data
+        from nasgym.data import cifar10, data_folder
 
         if self.name is None:
-            for name, where in data.available().items():
-                OUT.print(f"{name:10} {where}")
-            return
-        OUT.print(str(data.fetch(self.name)))
+            _say(f"the data folder is {data_folder()} (set NASGYM_DATA to have another)")
+            _say("digits   comes with scikit-learn: nothing to fetch")
+            unpacked = data_folder() / cifar10.FOLDER
+            found = unpacked if unpacked.exists() else data_folder() / cifar10.ARCHIVE
+            _say(f"cifar10  {found if found.exists() else 'missing: nasgym data cifar10'}")
+            _say("images   yours: --set data=FILE.npz or a folder with one folder a class")
+        elif self.name == "cifar10":
+            with downloading(OUT) as progress:
+                path = cifar10.download(progress)
+            _say(f"CIFAR-10 is at {path}, whole")
+        else:
+            raise ValueError(f"{self.name!r} cannot be fetched; what can is cifar10")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

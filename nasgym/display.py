@@ -3,11 +3,15 @@
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import IO
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from nasgym.archive import Trial
@@ -108,6 +112,15 @@ class Display:
         table.add_row("pace", f"{progress.per_minute:.0f} children a minute{failed}")
         table.add_row("time left", progress.left)
         return table
+
+
+@contextmanager
+def downloading(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for a download; gives what to call with the bytes so far and in all."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def write_line(file: IO[str], line: str) -> None:

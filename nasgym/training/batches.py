@@ -20,7 +20,7 @@ from nasgym.training.recipe import Recipe
 AT_ONCE = 1000
 """Images prepared at a time, so that what is made on the way stays small."""
 
-VALIDATED_AT_ONCE = 500
+VALIDATED_AT_ONCE = 250
 """Images in a batch of validation."""
 
 

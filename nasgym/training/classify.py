@@ -7,10 +7,8 @@ channels_last always (1.2 times as fast as contiguous, median of 28 children, AV
 the hardware has instructions for it.
 """
 
-import ctypes
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -37,9 +35,6 @@ STEPS_UNWATCHED = 50
 
 WARM_UP = ConvArchitecture((ConvLayer(3, 3, 8), ConvLayer(3, 3, 8, inputs=(1,))))
 """A small network that shows a process what training is like."""
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-"""Numbers of mallopt's options in glibc's malloc.h."""
 
 
 def train(network: nn.Module, batches: Batches, recipe: Recipe, seed: int) -> Evaluation:
@@ -191,17 +186,6 @@ def _settle() -> None:
         torch.set_num_interop_threads(1)
     torch.backends.cudnn.deterministic = True
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    if sys.platform.startswith("linux"):
-        _keep_memory()
-
-
-def _keep_memory() -> None:
-    """Have the C library keep freed memory: a step frees and takes the same blocks again."""
-    with suppress(OSError, AttributeError):  # another C library than glibc
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-        library.mallopt(M_TRIM_THRESHOLD, 1 << 30)
-        library.mallopt(M_TOP_PAD, 64 << 20)
 
 
 def _warm_up(network: nn.Module, batches: Batches, recipe: Recipe) -> None:

@@ -1,0 +1,145 @@
+"""Every registered id: what Gymnasium, SB3 and their vector environments ask of it."""
+
+import json
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+from nasgym import NASEnv, NASVectorEnv
+from nasgym.env import RENDER_MODES
+from nasgym.registry import ENVIRONMENTS
+
+QUICK = {"epochs": 1, "layers": 2, "workers": 1, "train_size": 100, "valid_size": 100}
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]]:
+    """A data folder, and the options each id needs with it."""
+    monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
+    batches = tmp_path / "cifar-10-batches-bin"
+    batches.mkdir()
+    for name in [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]:
+        with (batches / name).open("wb") as file:
+            file.truncate(10_000 * 3073)  # all black and all airplanes, and nothing on the disk
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    yield {
+        "NAS-Digits-v0": {},
+        "NAS-CIFAR10-v0": {},
+        "NAS-Images-v0": {"data": str(tmp_path / "mine.npz")},
+    }
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_both_env_checkers_pass_without_a_warning(name: str, data: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for mode in (None, *RENDER_MODES):
+            env = gym.make(name, render_mode=mode, **data[name])
+            check_env(env.unwrapped)
+            sb3_check_env(env.unwrapped)
+            env.close()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_spec_survives_json_and_pickle(name: str, data: dict[str, Any]) -> None:
+    options = {**data[name], "layers": 3, "filter_heights": [1, 3], "reward": "accuracy_cubed"}
+    spec = gym.make(name, **options).spec
+    assert spec is not None
+    for again in (EnvSpec.from_json(spec.to_json()), pickle.loads(pickle.dumps(spec))):
+        assert again == spec
+        env = gym.make(again).unwrapped
+        assert isinstance(env, NASEnv)
+        assert env.space.layers == 3
+        env.close()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_make_vec_gives_the_native_environment(name: str, data: dict[str, Any]) -> None:
+    envs = gym.make_vec(name, num_envs=3, **data[name])
+    assert isinstance(envs.unwrapped, NASVectorEnv)
+    assert envs.unwrapped.num_envs == 3
+    envs.close()
+    assert gym.make(f"nasgym:{name}", **data[name]).spec is not None
+
+
+def test_the_papers_settings() -> None:
+    env = gym.make("NAS-CIFAR10-v0").unwrapped
+    assert isinstance(env, NASEnv)
+    assert (env.grow_by, env.grow_every, env.space.layers, env.space.max_layers) == (2, 1600, 6, 20)
+    assert env.episode_length == 33
+    assert env.observation_space.shape == (250,)
+    assert env.actions == 4
+
+
+def test_masks_are_found_through_wrappers() -> None:
+    env = gym.make("NAS-Digits-v0")
+    env.reset()
+    masks = env.get_wrapper_attr("action_masks")()
+    assert masks.dtype == np.bool_ and masks.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epoch": 3}, "there is no option 'epoch'; did you mean 'epochs'"),
+        ({"space": "v9"}, "space 'v9' is none of v1, v2, digits"),
+        ({"layers": 0}, "layers must be a whole number from 1"),
+        ({"filters": ["many"]}, "filters must be whole numbers"),
+        ({"reward": "speed"}, "reward 'speed' is none of"),
+        ({"render_mode": "human"}, "render_mode 'human' is none of"),
+        ({"workers": -1}, "workers"),
+        ({"grow_by": -2}, "a ceiling grows by 0 or more layers"),
+    ],
+)
+def test_bad_options_get_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        gym.make("NAS-Digits-v0", disable_env_checker=True, **options)
+    assert "\n" not in str(error.value)
+
+
+def finish_episodes(envs: Any, episodes: int) -> list[float]:
+    """Play random episodes in a vector environment of either library; return their rewards."""
+    envs.reset()
+    rewards: list[float] = []
+    rng = np.random.default_rng(0)
+    while len(rewards) < episodes:
+        outcome = envs.step(rng.integers(3, size=envs.num_envs))
+        done = outcome[2] if len(outcome) == 4 else outcome[2] | outcome[3]
+        rewards += [float(reward) for reward, ended in zip(outcome[1], done, strict=True) if ended]
+    return rewards
+
+
+def make_digits() -> gym.Env[Any, Any]:
+    return gym.make("nasgym:NAS-Digits-v0", **QUICK)
+
+
+def test_children_really_train_inside_other_vector_environments() -> None:
+    """Gymnasium's AsyncVectorEnv and SB3's SubprocVecEnv run daemons, which may not have children
+    of multiprocessing's kind; all ways give the same rewards."""
+    native = gym.make_vec("NAS-Digits-v0", num_envs=2, **QUICK)
+    expected = finish_episodes(native, 2)
+    native.close()
+    assert all(0.0 < reward < 1.0 for reward in expected)
+    gymnasium = gym.vector.AsyncVectorEnv([make_digits] * 2, context="forkserver")
+    assert finish_episodes(gymnasium, 2) == expected
+    gymnasium.close()
+    sb3 = SubprocVecEnv([make_digits] * 2, start_method="forkserver")
+    assert finish_episodes(sb3, 2) == expected
+    sb3.close()
+
+
+def test_specs_name_plain_data_only() -> None:
+    for options in ENVIRONMENTS.values():
+        assert json.loads(json.dumps(options)) == options
