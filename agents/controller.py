@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasgym.agents.sampler import Sampler
+from nasgym.agents.sampler import draw
 from nasgym.agents.steps import Chart, Vocabulary
 from nasgym.agents.traces import Batch, Traces
+from nasgym.agents.weights import Weights
 from nasgym.space import SearchSpace, Tokens
 
 INITIAL = 0.08
@@ -59,7 +60,8 @@ class Controller(nn.Module):
         if space is not None and space.automaton is not self._chart.space.automaton:
             self._chart = Chart(space, self.vocabulary)
         chart = self._traces.chart if space is None else self._chart
-        return Sampler(self, chart).sample(count, rng)
+        weights = Weights(dict(self.named_parameters()), self.vocabulary)
+        return draw(weights, chart, count, rng)
 
     def log_prob(self, strings: Sequence[Tokens]) -> Tensor:
         """Return the log-probability of each string, (m,), differentiable.

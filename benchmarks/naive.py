@@ -73,7 +73,7 @@ def plain(data: ImageData, batch_size: int) -> tuple[Loader, Loader]:
 
 
 def _moments(data: ImageData) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel of the training images, (channels, 1, 1)."""
+    """Return mean and standard deviation of the channels of the training images, (c, 1, 1)."""
     pixels = torch.from_numpy(data.train_images).float().div(255)
     deviation, mean = torch.std_mean(pixels, dim=(0, 1, 2))
     return mean[:, None, None], deviation[:, None, None]
@@ -140,7 +140,7 @@ class Controller(nn.Module):
             nn.init.uniform_(parameter, -0.08, 0.08)
 
     def forward(self, count: int) -> tuple[Tensor, list[Categorical]]:
-        """Draw `count` strings; return (count, length) tokens and the distribution of each place."""
+        """Draw `count` strings; return (count, length) tokens and the place's distributions."""
         inputs = self.start.expand(count, -1)
         nought = torch.zeros_like(inputs)
         states = [(nought, nought) for _ in self.cells]
@@ -206,9 +206,7 @@ class PlainEnv(gym.Env[NDArray[np.int64], np.int64]):
         self.string, self.place = np.zeros(len(self.options), np.int64), 0
         return self.string.copy(), {"action_mask": self.masks[0].copy()}
 
-    def step(
-        self, action: np.int64
-    ) -> tuple[NDArray[np.int64], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[NDArray[np.int64], float, bool, bool, dict[str, Any]]:
         """Write a token."""
         self.string[self.place] = action % self.options[self.place] + 1
         self.place += 1

@@ -331,3 +331,7 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
 
 def _say(text: str) -> None:
     OUT.print(text, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,7 @@ class Display:
         progress, outcome = self.progress, trial.status + (", cached" if trial.cached else "")
         best = "" if progress.best is None else f"  best {progress.best.reward:.4f}"
         return (
-            f"child {progress.done}/{progress.budget}  reward {trial.reward:.4f} ({outcome})"
+            f"{progress.done}/{progress.budget}  child {trial.number}  reward {trial.reward:.4f} ({outcome})"
             f"{best}  {progress.per_minute:.0f} a minute  {progress.left} left"
         )
 

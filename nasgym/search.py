@@ -122,9 +122,12 @@ class Run:
         options = {**plan.env_options, "archive": str(self.archive_path)}
         if plan.workers is not None:
             options["workers"] = plan.workers
-        env = gym.make_vec(plan.env, num_envs=plan.num_envs, **options).unwrapped
+        try:
+            env = gym.make_vec(plan.env, num_envs=plan.num_envs, **options).unwrapped
+        except TypeError as error:  # not one of ours: it takes no archive
+            env = error
         if not isinstance(env, Task):
-            raise SearchError(f"{plan.env} is no environment that searches architectures")
+            raise SearchError(f"{plan.env} is no environment that searches architectures: {env}")
         env.resume(0)
         for trials, state in env.archive.agent_states():
             agent.restore(state)

@@ -58,6 +58,7 @@ class Task:
         self.base_space = space
         self.evaluator = evaluator
         self.reward = REWARDS[reward] if isinstance(reward, str) else reward
+        self._lent = isinstance(archive, Archive)
         self.archive = archive if isinstance(archive, Archive) else Archive(archive)
         self.grow_by = grow_by
         self.grow_every = grow_every
@@ -184,8 +185,9 @@ class Task:
         self._saved_at = time.monotonic()
 
     def close_task(self) -> None:
-        """Stop the evaluator's workers and close the archive."""
+        """Stop the evaluator's workers, and close the archive unless it was given as an object."""
         close = getattr(self.evaluator, "close", None)
         if close is not None:
             close()
-        self.archive.close()
+        if not self._lent:
+            self.archive.close()

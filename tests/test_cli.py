@@ -29,7 +29,7 @@ def test_search_show_and_the_files_they_leave(
     folder = tmp_path / "run"
     code, out, err = run(capsys, *SEARCH, "--out", str(folder), *QUICK)
     assert (code, err) == (0, "")
-    assert "child 3/3" in out and "best: child" in out and f"{folder}/best.png" in out
+    assert "3/3  child 2" in out and "best: child" in out and f"{folder}/best.png" in out
     best = json.loads((folder / "best.json").read_text())
     assert 0.1 < best["accuracy"] <= 1 and best["env"] == "NAS-Digits-v0"
     code, out, _ = run(capsys, "search", "--out", str(folder))
@@ -103,7 +103,7 @@ def test_images_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     options = ("--set", f"data={tmp_path / 'mine.npz'}", "layers=1", "epochs=2", "filters=[4,8]")
     search = ("search", "NAS-Images-v0", "--agent", "random", "--children", "2", "--num-envs", "2")
     code, out, err = run(capsys, *search, *options, "--out", str(tmp_path / "run"))
-    assert (code, err) == (0, "") and "child 2/2" in out
+    assert (code, err) == (0, "") and "2/2  child 1" in out
 
 
 def test_an_archive_of_another_kind_is_named(

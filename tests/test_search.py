@@ -1,5 +1,6 @@
 """A run killed at any moment goes on as if it never had been; signals, locks and failures."""
 
+import contextlib
 import functools
 import json
 import os
@@ -184,3 +185,39 @@ def test_no_process_is_left_behind_by_a_killed_search(tmp_path: Path) -> None:
     ).stdout
     assert str(tmp_path) not in listed
     assert os.path.isdir(tmp_path)
+
+
+def test_killed_while_children_are_training(tmp_path: Path) -> None:
+    """F5: with the real evaluator, two children under way; the same bits as if never killed."""
+    digests = []
+    for kills in (0, 2):
+        folder = tmp_path / str(kills)
+        search = ["nasgym.cli", "search", "NAS-Digits-v0", "--agent", "random", "--children", "4"]
+        options = ["--num-envs", "2", "--workers", "2", "--set", "epochs=2", "--out", str(folder)]
+        for _ in range(kills):
+            process = start(*search, *options)
+            while not (workers := children_of(process.pid, generation=2)):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            process.kill()
+            process.communicate()
+            time.sleep(1)
+            assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+        process = start(*search, *options)
+        process.communicate()
+        assert process.returncode == 0
+        digests.append(archive_digest(folder / "archive.db"))
+    assert digests[0] == digests[1]
+
+
+def children_of(pid: int, generation: int) -> list[int]:
+    """Return the processes that descend from `pid` in so many steps."""
+    parents = [pid]
+    for _ in range(generation):
+        found = []
+        for parent in parents:
+            with contextlib.suppress(FileNotFoundError):
+                listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+                found += [int(child) for child in listed.split()]
+        parents = found
+    return parents

@@ -6,7 +6,7 @@ member by member, each checked before its bytes are, and nothing of it is ever u
 
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from nasgym.data.dataset import DatasetError, Images, Labels, Pool
 from nasgym.data.download import Progress, data_folder, fetch, verified
 
-URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILES = ("test_batch.bin",)
@@ -32,63 +31,84 @@ NAMES = (
     "ship",
     "truck",
 )
-VALID = 5000
-"""Validation images (Zoph & Le 2017, section 4.1); the other 45,000 are for training."""
-
 RECORD = 1 + 3 * 32 * 32
 """Bytes of one image: its label, then its red, green and blue planes."""
 
 
 @dataclass(frozen=True)
 class Edition:
-    """What tells the data set from another file of its name; tests make small ones."""
+    """What tells the data set from other files; there is one, and tests make small ones."""
 
     records: int = 10_000
     """Images in each file."""
+    valid: int = 5000
+    """Training images set apart for validation (Zoph & Le 2017, section 4.1)."""
+    url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    """Where the archive comes from; the end of it is the archive's name."""
     checksum: str = "md5:c32a1d4ab5d03f1284b67883e8d87530"
     """Of the archive."""
     size: int = 170_052_171
     """Bytes of the archive."""
 
+    @property
+    def archive(self) -> Path:
+        """Return where the archive lies if it is here."""
+        return data_folder() / PurePosixPath(self.url).name
+
+    @property
+    def folder(self) -> Path:
+        """Return where the files lie if they are unpacked."""
+        return data_folder() / FOLDER
+
 
 OFFICIAL = Edition()
 
 
-def pool(folder: Path | None = None, edition: Edition = OFFICIAL, valid: int = VALID) -> Pool:
-    """Return the training images of the data set, of which 5,000 are for validation.
+def pool(edition: Edition = OFFICIAL) -> Pool:
+    """Return the training images of the data set, some of them for validation.
 
-    They are looked for in `folder`, by default `data_folder()`. Raises FileNotFoundError if they
-    are not there and DatasetError if they are not CIFAR-10, in one line.
+    Raises FileNotFoundError if they are not in `data_folder()` and DatasetError if what is there
+    is not CIFAR-10, in one line.
     """
-    images, labels = _read(folder or data_folder(), TRAIN_FILES, edition)
-    return Pool(images, labels, NAMES, valid, flips=True)
+    images, labels = _read(TRAIN_FILES, edition)
+    return Pool(images, labels, NAMES, edition.valid, flips=True)
 
 
-def test_images(folder: Path | None = None, edition: Edition = OFFICIAL) -> tuple[Images, Labels]:
+def test_images(edition: Edition = OFFICIAL) -> tuple[Images, Labels]:
     """Return the test images, those of `test_batch.bin`; errors as for `pool`."""
-    return _read(folder or data_folder(), TEST_FILES, edition)
+    return _read(TEST_FILES, edition)
 
 
-def download(progress: Progress | None = None, edition: Edition = OFFICIAL, url: str = URL) -> Path:
-    """Fetch the archive into `data_folder()` unless it is there, and return its path."""
-    destination = data_folder() / PurePosixPath(URL).name
+def find(edition: Edition = OFFICIAL) -> Path | None:
+    """Return the folder or the archive that the data set is read from, None if it is not here."""
+    if edition.folder.is_dir():
+        return edition.folder
+    return edition.archive if edition.archive.is_file() else None
+
+
+def download(progress: Progress | None = None, edition: Edition = OFFICIAL) -> Path:
+    """Fetch the archive, unless it or its unpacked folder is here, and return where that is."""
+    if edition.folder.is_dir():
+        return edition.folder
     return fetch(
-        url, destination, checksum=edition.checksum, size=edition.size, progress=progress
+        edition.url,
+        edition.archive,
+        checksum=edition.checksum,
+        size=edition.size,
+        progress=progress,
     )
 
 
-def _read(folder: Path, names: Sequence[str], edition: Edition) -> tuple[Images, Labels]:
-    unpacked, archive = folder / FOLDER, folder / PurePosixPath(URL).name
-    if unpacked.is_dir():
-        content = _read_folder(unpacked, names, edition)
-    elif archive.is_file():
-        content = _read_archive(archive, names, edition)
-    else:
+def _read(names: Sequence[str], edition: Edition) -> tuple[Images, Labels]:
+    where = find(edition)
+    if where is None:
         raise FileNotFoundError(
-            f"CIFAR-10 is neither at {archive} nor unpacked at {unpacked}; "
+            f"CIFAR-10 is neither at {edition.archive} nor unpacked at {edition.folder}; "
             f"`nasgym data cifar10` downloads it"
         )
-    records = np.concatenate([_records(name, content[name]) for name in names])
+    read = _read_folder if where == edition.folder else _read_archive
+    content = read(where, names, edition)
+    records = np.concatenate([_records(where / name, content[name]) for name in names])
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, 0].astype(np.int64)
 
@@ -101,7 +121,7 @@ def _read_folder(folder: Path, names: Sequence[str], edition: Edition) -> dict[s
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def _read_archive(archive: Path, names: Sequence[str], edition: Edition) -> Mapping[str, bytes]:
+def _read_archive(archive: Path, names: Sequence[str], edition: Edition) -> dict[str, bytes]:
     if not verified(archive, edition.checksum):
         raise DatasetError(
             f"{archive} is not the CIFAR-10 archive ({edition.checksum}); "
@@ -147,7 +167,7 @@ def _check_size(where: str, size: int, edition: Edition) -> None:
         )
 
 
-def _records(name: str, content: bytes) -> NDArray[np.uint8]:
+def _records(name: Path, content: bytes) -> NDArray[np.uint8]:
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     wrong = np.flatnonzero(records[:, 0] >= len(NAMES))
     if wrong.size:

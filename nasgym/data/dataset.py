@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class ImageData:
             self.valid_labels,
         ):
             total.update(repr((array.shape, array.dtype.str)).encode())
-            total.update(np.ascontiguousarray(array))
+            total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 
 
@@ -129,7 +128,7 @@ def _first(order: NDArray[np.intp], size: int | None, option: str, part: str) ->
 
 
 def stratified_order(labels: Labels, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return a random order of the images in which every prefix has nearly the whole's class shares.
+    """Return a random order in which every prefix has nearly the class shares of the whole.
 
     The i-th of a class's n images, in random order, gets a random place in [i / n, (i + 1) / n).
     """
@@ -145,11 +144,10 @@ def resize(images: Images, size: int | None) -> Images:
 
     None returns the images as they are. The aspect ratio is not kept.
     """
+    check_size(size)
     height, width = images.shape[1:3]
     if size is None or (height, width) == (size, size):
         return images
-    if size < 1:
-        raise DatasetError(f"image_size must be 1 or more pixels, not {size}")
     rows, columns = _shares(height, size), _shares(width, size)
     resized = np.empty((len(images), size, size, images.shape[3]), np.uint8)
     for part in _chunks(len(images)):
@@ -160,13 +158,18 @@ def resize(images: Images, size: int | None) -> Images:
     return resized
 
 
+def check_size(image_size: int | None) -> None:
+    """Raise DatasetError unless images can have `image_size`."""
+    if image_size is not None and image_size < 1:
+        raise DatasetError(f"image_size must be 1 or more pixels, not {image_size}")
+
+
 def _shares(old: int, new: int) -> NDArray[np.float32]:
     """Return the share of each of `old` pixels in each of `new` ones, (new, old); rows sum to 1."""
-    edges = np.linspace(0, old, new + 1)
+    edges = np.linspace(0, old, new + 1)[:, np.newaxis]
     pixels = np.arange(old)
-    rows = [np.clip(np.minimum(pixels + 1, b) - np.maximum(pixels, a), 0, None) for a, b in pairwise(edges)]
-    shares = np.array(rows, np.float32)
-    return shares / shares.sum(axis=1, keepdims=True)
+    shares = np.minimum(pixels + 1, edges[1:]) - np.maximum(pixels, edges[:-1])
+    return np.clip(shares * (new / old), 0, None).astype(np.float32)
 
 
 def _chunks(count: int) -> Iterator[slice]:

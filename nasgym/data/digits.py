@@ -49,10 +49,11 @@ def _table() -> NDArray[np.uint8]:
     path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: pip install --force-reinstall scikit-learn")
-    return _parse(path)
+    return read_table(path)
 
 
-def _parse(path: Path) -> NDArray[np.uint8]:
+def read_table(path: Path) -> NDArray[np.uint8]:
+    """Return the rows of the table in the file at `path`: 64 grey levels and the digit."""
     try:
         table: NDArray[np.uint8] = np.loadtxt(path, np.uint8, delimiter=",")
     except (ValueError, EOFError, OSError, zlib.error) as error:

@@ -10,7 +10,7 @@ Images are uint8, (n, height, width) or (n, height, width, channels); labels are
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from nasgym.data.dataset import DatasetError, Images, Labels, Pool, stratified_order
+from nasgym.data.dataset import DatasetError, Images, Labels, Pool, check_size, stratified_order
 
-SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Files in class folders that are images; others are passed over."""
 
 PARTS = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
@@ -35,6 +35,7 @@ LARGEST = 8 << 30
 """Bytes that the decoded images of a folder may take."""
 
 Indices = NDArray[np.intp]
+Numbering = Callable[[NDArray[Any]], Labels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +55,14 @@ def pool(path: Path, image_size: int | None = None) -> Pool:
     common size. Raises FileNotFoundError or DatasetError, in one line, for what is wrong.
     """
     parts = _parts(path, image_size)
-    names, number = _classes(parts)
+    names, number = _classes(path, parts)
     train = parts["train"]
-    searched = _order(train)[_tenth(train) :] if "test" not in parts else np.arange(len(train.labels))
+    searched = _all(train) if "test" in parts else _order(train)[_tenth(train) :]
     images, labels = train.read(searched), number(train.labels[searched])
     if "valid" not in parts:
         return Pool(images, labels, names, _tenth(train))
     valid = parts["valid"]
-    valid_images = valid.read(np.arange(len(valid.labels)))
+    valid_images = valid.read(_all(valid))
     _check_same_shape(path, images, valid_images)
     return Pool(
         np.concatenate([images, valid_images]),
@@ -75,10 +76,14 @@ def pool(path: Path, image_size: int | None = None) -> Pool:
 def test_images(path: Path, image_size: int | None = None) -> tuple[Images, Labels]:
     """Return the test images at `path`; the same for every seed of a search."""
     parts = _parts(path, image_size)
-    number = _classes(parts)[1]
+    number = _classes(path, parts)[1]
     test = parts.get("test", parts["train"])
-    tested = np.arange(len(test.labels)) if "test" in parts else _order(test)[: _tenth(test)]
+    tested = _all(test) if "test" in parts else _order(test)[: _tenth(test)]
     return test.read(tested), number(test.labels[tested])
+
+
+def _all(part: Part) -> Indices:
+    return np.arange(len(part.labels))
 
 
 def _order(part: Part) -> Indices:
@@ -91,6 +96,7 @@ def _tenth(part: Part) -> int:
 
 
 def _parts(path: Path, image_size: int | None) -> dict[str, Part]:
+    check_size(image_size)
     if path.is_dir():
         parts = _folder_parts(path, image_size)
     elif path.is_file():
@@ -106,11 +112,11 @@ def _parts(path: Path, image_size: int | None) -> dict[str, Part]:
     return parts
 
 
-def _classes(parts: dict[str, Part]) -> tuple[tuple[str, ...], Callable[[NDArray[Any]], Labels]]:
-    """Return the names of the classes, in sorted order, and what turns labels into their numbers."""
+def _classes(path: Path, parts: Mapping[str, Part]) -> tuple[tuple[str, ...], Numbering]:
+    """Return the names of the classes, sorted, and what turns labels into their numbers."""
     known = np.unique(np.concatenate([part.labels for part in parts.values()]))
     if len(known) < 2:
-        raise DatasetError(f"all images are of the class {known[0]!s}; two or more are needed")
+        raise DatasetError(f"{path} has only the class {known[0]}; two or more are needed")
     return tuple(map(str, known)), lambda labels: np.searchsorted(known, labels).astype(np.int64)
 
 
@@ -127,7 +133,7 @@ def _check_same_shape(path: Path, images: Images, others: Images) -> None:
 
 def _npz_parts(path: Path) -> dict[str, Part]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             pairs = _pairs(path, file.files)
             arrays = {part: (file[x], file[y]) for part, (x, y) in pairs.items()}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -184,18 +190,25 @@ def _npz_part(path: Path, x: str, y: str, images: NDArray[Any], labels: NDArray[
 
 def _folder_parts(path: Path, image_size: int | None) -> dict[str, Part]:
     folders = {
-        part: path / word for part, words in PARTS.items() for word in words if (path / word).is_dir()
+        part: path / word
+        for part, words in PARTS.items()
+        for word in words
+        if (path / word).is_dir()
     }
-    if "train" not in folders:
+    if "train" not in folders or not _class_folders(folders["train"]):  # "train" may be a class
         folders = {"train": path}
     files = {part: _class_files(folder) for part, folder in folders.items()}
     size, mode = _shape([file for found in files.values() for file, _ in found], image_size)
     return {part: _folder_part(found, size, mode) for part, found in files.items()}
 
 
+def _class_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
 def _class_files(folder: Path) -> list[tuple[Path, str]]:
     """Return the images in the class folders of `folder` with the names of their classes."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    classes = _class_folders(folder)
     if not classes:
         raise DatasetError(f"{folder} has no class folders: it needs one folder for each class")
     files = [
@@ -206,7 +219,7 @@ def _class_files(folder: Path) -> list[tuple[Path, str]]:
     ]
     missing = {path.name for path in classes} - {name for _, name in files}
     if missing:
-        raise DatasetError(f"{folder / min(missing)} holds no images ({' '.join(sorted(SUFFIXES))})")
+        raise DatasetError(f"{folder / min(missing)} holds no images ({', '.join(SUFFIXES)})")
     return files
 
 

@@ -67,7 +67,7 @@ class Batches:
         draws += [rng.integers(choices, size=used) for choices in crops.shape[1:4]]
         places = torch.from_numpy(np.stack(draws)).to(self.device, non_blocking=True)
         height, width = self.valid_images.shape[2:]
-        for image, mirrored, row, column in places.split(self.batch_size, dim=1):
+        for image, mirrored, row, column in torch.split(places, self.batch_size, dim=1):
             cut = crops[image, mirrored, row, column]
             images = cut.view(self.batch_size, height, width, -1).permute(0, 3, 1, 2)
             yield images, self.train_labels[image]
@@ -75,8 +75,8 @@ class Batches:
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) of all validation images, in order."""
         yield from zip(
-            self.valid_images.split(VALIDATED_AT_ONCE),
-            self.valid_labels.split(VALIDATED_AT_ONCE),
+            torch.split(self.valid_images, VALIDATED_AT_ONCE),
+            torch.split(self.valid_labels, VALIDATED_AT_ONCE),
             strict=True,
         )
 
@@ -97,16 +97,15 @@ class Batches:
 def prepare(data: ImageData, recipe: Recipe, dtype: torch.dtype) -> Batches:
     """Return `data` prepared for `recipe` in main memory, the pixels as `dtype`."""
     train_images = torch.from_numpy(data.train_images)
+    valid_images = torch.from_numpy(data.valid_images)
     standardise = _whitened if recipe.whiten else _standardiser(train_images)
     canvases = torch.cat(
         [
             _canvases(standardise(part), recipe, data.flips).to(dtype)
-            for part in train_images.split(AT_ONCE)
+            for part in torch.split(train_images, AT_ONCE)
         ]
     )
-    valid = [
-        standardise(part).to(dtype) for part in torch.from_numpy(data.valid_images).split(AT_ONCE)
-    ]
+    valid = [standardise(part).to(dtype) for part in torch.split(valid_images, AT_ONCE)]
     return Batches(
         canvases,
         torch.from_numpy(data.train_labels),

@@ -1,15 +1,18 @@
-"""Children, really trained: the evaluator that puts data, a recipe and worker processes together."""
+"""Children, really trained: the evaluator that puts data, recipe and workers together."""
 
 import json
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pkgutil import resolve_name
 from typing import Any
 
 from nasgym.architecture import plain
 from nasgym.data import load
 from nasgym.evaluation import Evaluation
 from nasgym.networks import flops
+from nasgym.nursery import lacks_memory
 from nasgym.training import machine
 from nasgym.training.recipe import RECIPES
 from nasgym.workers import Pool
@@ -54,9 +57,7 @@ class ChildTraining:
         if recipe not in RECIPES:
             raise ValueError(f"recipe {recipe!r} is none of {', '.join(RECIPES)}")
         chosen = RECIPES[recipe] if epochs is None else replace(RECIPES[recipe], epochs=epochs)
-        if workers is None:
-            workers = len(os.sched_getaffinity(0))
-        options = {
+        options: dict[str, Any] = {
             "seed": seed,
             "train_size": train_size,
             "valid_size": valid_size,
@@ -64,31 +65,76 @@ class ChildTraining:
         }
         images = load(data, **options)
         device = machine.resolve(device)
-        self.input_shape = images.input_shape
-        """(channels, height, width) of the images."""
-        self.outputs = images.classes
-        """Number of classes."""
-        self._settings = {
-            "data": data,
-            "data_options": options,
+        how = {
             "recipe": asdict(chosen),
             "seed": seed,
             "device": device,
             "precision": machine.precision(device),
         }
-        self.context = json.dumps(
-            {
-                "recipe": asdict(chosen),
-                "data": images.digest,
-                "seed": seed,
-                "threads": 1,
-                "device": device,
-                "precision": self._settings["precision"],
-                **machine.description(device),
-            },
-            sort_keys=True,
-        )
-        """All that decides an evaluation besides the architecture: equal contexts and equal
-        architectures give equal bits."""
-        self._pool: Pool | None = None
-        ...
+        known = {"data": images.digest, "threads": 1, "machine": machine.description(device)}
+        self.input_shape = images.input_shape
+        """(channels, height, width) of the images."""
+        self.outputs = images.classes
+        """Number of classes."""
+        self.context = json.dumps(how | known, sort_keys=True)
+        """All that decides an evaluation besides the architecture: where both are equal, the
+        evaluations are, bit by bit."""
+        self._settings = how | {"data": data, "data_options": options}
+        self._run: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        self._pool = _pool(self._settings, workers, time_limit, memory_limit)
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return one evaluation for each of `architectures`, in order."""
+        evaluations = dict(self.stream(architectures))
+        return [evaluations[index] for index in range(len(architectures))]
+
+    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
+        """Yield (index, evaluation) in the order of finishing."""
+        tasks = [{"architecture": plain(architecture)} for architecture in architectures]
+        if self._pool is None:
+            yield from ((index, self._train_here(task)) for index, task in enumerate(tasks))
+        else:
+            yield from self._pool.run(tasks, [self._cost(child) for child in architectures])
+
+    def close(self) -> None:
+        """End the worker processes; a closed evaluator trains nothing more."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _cost(self, architecture: Any) -> float:
+        """Return what training `architecture` costs, in no particular unit."""
+        try:
+            return float(flops(architecture, self.input_shape, self.outputs))
+        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
+            return 0.0
+
+    def _train_here(self, task: Mapping[str, Any]) -> Evaluation:
+        if self._run is None:
+            self._run = resolve_name(JOB)(self._settings)
+        try:
+            return Evaluation.from_plain(self._run(task))
+        except Exception:
+            status = "oom" if lacks_memory(traceback.format_exc()) else "exception"
+            return Evaluation(status=status, error=traceback.format_exc())
+
+
+def _pool(
+    settings: Mapping[str, Any],
+    workers: int | None,
+    time_limit: float | None,
+    memory_limit: float | None,
+) -> Pool | None:
+    if workers is None:
+        workers = cores()
+    if workers < 0:
+        raise ValueError(f"workers must be 0 or more, not {workers}")
+    if workers == 0:
+        return None
+    return Pool(JOB, settings, workers=workers, time_limit=time_limit, memory_limit=memory_limit)
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -51,7 +51,9 @@ def train(network: nn.Module, batches: Batches, recipe: Recipe, seed: int) -> Ev
     rates = recipe.rates(batches.steps)
     curve: list[dict[str, float]] = []
     for epoch in range(1, recipe.epochs + 1):
-        curve.append({"epoch": epoch, "loss": _train_epoch(network, batches, optimizer, rates, rng)})
+        curve.append(
+            {"epoch": epoch, "loss": _train_epoch(network, batches, optimizer, rates, rng)}
+        )
         if epoch > recipe.epochs - recipe.judged_epochs:
             curve[-1] |= validate(network, batches)
         if not all(map(isfinite, curve[-1].values())):
@@ -103,7 +105,7 @@ def _step(
 ) -> Tensor:
     """Take one step and return the loss before it."""
     loss = F.cross_entropy(_logits(network, images), labels)
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()
@@ -111,7 +113,7 @@ def _step(
 
 @torch.inference_mode()
 def validate(network: nn.Module, batches: Batches) -> dict[str, float]:
-    """Return the accuracy and the mean negative log likelihood, in nats, on the validation images."""
+    """Return the validation accuracy and the mean negative log likelihood in nats."""
     network.eval()
     logits = torch.cat([_logits(network, images) for images, _ in batches.validation()])
     hits = (logits.argmax(1) == batches.valid_labels).sum().item()
@@ -123,11 +125,10 @@ def validate(network: nn.Module, batches: Batches) -> dict[str, float]:
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return the logits in single precision, computed in that of the images."""
-    if images.dtype == torch.float32:
+    reduced = images.dtype != torch.float32
+    with torch.autocast(images.device.type, images.dtype if reduced else None, enabled=reduced):
         logits: Tensor = network(images)
-        return logits
-    with torch.autocast(images.device.type, images.dtype):
-        return network(images).float()
+    return logits.float()
 
 
 def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -165,7 +166,7 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
 
 
 def child_seed(seed: int, architecture: Any) -> int:
-    """Return the seed of a child: it depends on nothing but the run's seed and what the child is."""
+    """Return the seed of a child: it depends on the run's seed and what the child is, no more."""
     text = f"{seed}:{digest(architecture)}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
@@ -173,10 +174,11 @@ def child_seed(seed: int, architecture: Any) -> int:
 def initialised(
     architecture: Any, shape: tuple[int, int, int], classes: int, seed: int
 ) -> nn.Module:
-    """Return the network of `architecture`, in channels_last, with the weights that `seed` draws."""
+    """Return the network of `architecture` in channels_last, its weights drawn by `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build(architecture, shape, classes).to(memory_format=torch.channels_last)
+        network = build(architecture, shape, classes)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _settle() -> None:
@@ -202,4 +204,8 @@ def _warm_up(network: nn.Module, batches: Batches, recipe: Recipe) -> None:
 
 
 def _device(name: str, slot: int) -> torch.device:
-    return torch.device(name, slot % torch.cuda.device_count()) if name == "cuda" else torch.device(name)
+    return (
+        torch.device(name, slot % torch.cuda.device_count())
+        if name == "cuda"
+        else torch.device(name)
+    )

@@ -1,0 +1,93 @@
+"""The LSTM of the sampler: its state for some strings, features down and strings across.
+
+What is multiplied lies in one stack: from the top layer down its hidden state and 1, and last what
+the lowest layer is told. Every product reads one slice of it, and nothing is allocated on the way.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasgym.agents.weights import Floats, Ints, Weights
+
+HALF = np.array(0.5, np.float32)
+
+
+class Layer(NamedTuple):
+    """Views of what one layer reads and writes."""
+
+    stack: Floats
+    """From the layer's hidden state on: that, 1, and what comes from below."""
+    gates: Floats
+    """Output, input, forget and cell gate, one above the other."""
+    gates_tensor: Tensor
+    """The same for torch."""
+    candidate: Floats
+    """The cell gate: half of what may be added to the memory."""
+    passing: Floats
+    """The input and the forget gate."""
+    passed: Floats
+    """What they apply to: the candidate and the memory."""
+    memory: Floats
+    """Half of the memory."""
+    output: Floats
+    """The output gate."""
+    hidden: Floats
+    """The hidden state."""
+
+
+class Recurrence:
+    """The LSTM's state for some strings, one a column."""
+
+    def __init__(self, weights: Weights, strings: int) -> None:
+        """Begin `strings` strings."""
+        hidden, layers, words = weights.hidden, weights.layers, weights.vocabulary
+        told = max(words.widest, words.num_sources)
+        blocks = layers * (hidden + 1)
+        self.stack = np.zeros((blocks + told, strings), np.float32)
+        self.stack[hidden:blocks : hidden + 1] = 1.0
+        self.top, self.told = self.stack[: hidden + 1], self.stack[blocks:]
+        self._gates = np.zeros((layers, 5 * hidden, strings), np.float32)
+        self._layers = [
+            _views(self.stack[blocks - (layer + 1) * (hidden + 1) :], self._gates[layer])
+            for layer in range(layers)
+        ]
+        self._upper = weights.upper
+        self._sum = np.empty((hidden, strings), np.float32)
+        self._products = np.empty((2 * hidden, strings), np.float32)
+        self._added, self._kept = self._products[:hidden], self._products[hidden:]
+
+    def step(self, lowest: Floats) -> None:
+        """Let every layer take its step, the lowest with the weights `lowest`."""
+        for weights, layer in zip((lowest, *self._upper), self._layers, strict=True):
+            np.dot(weights, layer.stack[: weights.shape[1]], out=layer.gates)
+            layer.gates_tensor.sigmoid_()
+            np.subtract(layer.candidate, HALF, out=layer.candidate)
+            np.multiply(layer.passing, layer.passed, out=self._products)
+            np.add(self._added, self._kept, out=layer.memory)
+            np.add(layer.memory, layer.memory, out=self._sum)
+            np.tanh(self._sum, out=self._sum)
+            np.multiply(layer.output, self._sum, out=layer.hidden)
+
+    def take_over(self, other: "Recurrence", columns: Ints) -> None:
+        """Take over the state of the `columns` of another."""
+        self.stack[...] = other.stack[:, columns]
+        self._gates[...] = other._gates[..., columns]
+
+
+def _views(stack: Floats, gates: Floats) -> Layer:
+    """Return views of a layer's part of the stack and of its (5 hidden, strings) gates and memory."""
+    hidden = len(gates) // 5
+    return Layer(
+        stack=stack,
+        gates=gates[: 4 * hidden],
+        gates_tensor=torch.from_numpy(gates[: 4 * hidden]),
+        candidate=gates[3 * hidden : 4 * hidden],
+        passing=gates[hidden : 3 * hidden],
+        passed=gates[3 * hidden :],
+        memory=gates[4 * hidden :],
+        output=gates[:hidden],
+        hidden=stack[:hidden],
+    )

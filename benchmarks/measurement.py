@@ -1,0 +1,45 @@
+"""A measurement: ours against the naive way, and what was wanted."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one comparison gave."""
+
+    what: str
+    """What was compared, in a few words."""
+    ours: float
+    """What nasgym does or takes, in `unit`."""
+    baseline: float
+    """What the naive way does or takes, in `unit`."""
+    unit: str
+    """Of `ours` and `baseline`: work a second, where more is better, or a time, where less is."""
+    target: float
+    """What was aimed at: a ratio, or a value in `unit`, as `aim` says."""
+    aim: Literal["ratio", "ours"] = "ratio"
+    """What the target is one for."""
+    note: str = ""
+    """What else was measured, or must be known."""
+
+    @property
+    def takes(self) -> bool:
+        """Return whether it is a time, of which less is better."""
+        return "/" not in self.unit
+
+    @property
+    def ratio(self) -> float:
+        """Return how many times as good as the naive way ours is."""
+        return self.baseline / self.ours if self.takes else self.ours / self.baseline
+
+    @property
+    def reached(self) -> bool:
+        """Return whether the target is reached."""
+        if self.aim == "ratio":
+            return self.ratio >= self.target
+        return self.ours <= self.target if self.takes else self.ours >= self.target
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the measurement as JSON-able data."""
+        return {**asdict(self), "ratio": self.ratio, "reached": self.reached}

@@ -1,0 +1,304 @@
+"""The speed of training: children, their data, their validation and their processes."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nasgym.architecture import plain
+from nasgym.benchmarks import naive
+from nasgym.benchmarks.clock import Effort, least_times, time_with_children
+from nasgym.benchmarks.measurement import Measurement
+from nasgym.data import ImageData
+from nasgym.networks import flops
+from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
+from nasgym.training.batches import prepare
+from nasgym.training.classify import initialised, job, train, validate
+from nasgym.training.recipe import Recipe
+from nasgym.workers import Pool
+
+PRECISION = "float32"
+DTYPE = getattr(torch, PRECISION)
+
+AUGMENTED = Recipe("benchmark", epochs=1, augment=True)
+"""One epoch of random crops in batches of 64."""
+
+PLAIN = Recipe("benchmark", epochs=5)
+"""Five epochs of whole images in batches of 64."""
+
+LARGE = ConvArchitecture(
+    (
+        ConvLayer(3, 3, 24),
+        ConvLayer(3, 3, 36, inputs=(1,)),
+        ConvLayer(5, 3, 36, 2, 2, inputs=(1, 2)),
+        ConvLayer(3, 5, 48, inputs=(3,)),
+        ConvLayer(5, 5, 36, inputs=(3, 4)),
+        ConvLayer(3, 3, 48, 2, 2, inputs=(4, 5)),
+        ConvLayer(5, 5, 48, inputs=(6,)),
+        ConvLayer(3, 3, 64, inputs=(6, 7)),
+    )
+)
+"""Eight layers as the paper's space has them."""
+
+SMALL = ConvArchitecture(
+    (
+        ConvLayer(3, 3, 16),
+        ConvLayer(3, 3, 16, 2, 2, inputs=(1,)),
+        ConvLayer(3, 3, 32, inputs=(2,)),
+        ConvLayer(3, 3, 32, 2, 2, inputs=(2, 3)),
+        ConvLayer(3, 3, 32, inputs=(4,)),
+        ConvLayer(3, 3, 32, 2, 2, inputs=(4, 5)),
+    )
+)
+"""Six layers for a search with little time a child."""
+
+TINY = ConvArchitecture(
+    (
+        ConvLayer(3, 3, 16),
+        ConvLayer(3, 3, 16, inputs=(1,)),
+        ConvLayer(3, 3, 24, inputs=(1, 2)),
+        ConvLayer(3, 3, 32, inputs=(3,)),
+    )
+)
+"""Four layers for the digits."""
+
+
+def large_child(effort: Effort) -> Measurement:
+    """Train a child as large as the paper's, its input included."""
+    return _training(LARGE, 192, 2.0, effort)
+
+
+def small_child(effort: Effort) -> Measurement:
+    """Train a small child, its input included."""
+    return _training(SMALL, 1024, 3.5, effort)
+
+
+def _training(
+    architecture: ConvArchitecture, images: int, target: float, effort: Effort
+) -> Measurement:
+    data = noise(train=effort.part(images, least=AUGMENTED.batch_size))
+    batches, loader = prepare(data, AUGMENTED, DTYPE), naive.augmented(data, AUGMENTED.batch_size)
+    fast, slow = _networks(architecture, data)
+    ours, baseline = least_times(
+        lambda: train(fast, batches, AUGMENTED, seed=0),
+        lambda: naive.train(slow, loader, AUGMENTED.epochs, AUGMENTED.learning_rate),
+        effort=effort,
+    )
+    trained = batches.steps * batches.batch_size
+    return Measurement(
+        f"training, {_size(architecture, data)} a child",
+        trained / ours,
+        trained / baseline,
+        "images/s",
+        target,
+        note=f"in {PRECISION}",
+    )
+
+
+def input_pipeline(effort: Effort) -> Measurement:
+    """Cut and mirror training images at random."""
+    data = noise(train=effort.part(4096, least=AUGMENTED.batch_size))
+    batches, loader = prepare(data, AUGMENTED, DTYPE), naive.augmented(data, AUGMENTED.batch_size)
+    rng = np.random.default_rng(0)
+    ours, baseline = least_times(
+        lambda: list(batches.training(rng)), lambda: list(loader), effort=effort
+    )
+    images = batches.steps * batches.batch_size
+    return Measurement(
+        "input alone, random crops and mirroring",
+        images / ours,
+        images / baseline,
+        "images/s",
+        15.0,
+    )
+
+
+def validation(effort: Effort) -> Measurement:
+    """Validate a child."""
+    data = noise(valid=effort.part(512, least=2))
+    batches, (_, loader) = prepare(data, PLAIN, DTYPE), naive.plain(data, PLAIN.batch_size)
+    fast, slow = _networks(LARGE, data)
+    ours, baseline = least_times(
+        lambda: validate(fast, batches), lambda: naive.validate(slow, loader), effort=effort
+    )
+    images = len(data.valid_labels)
+    return Measurement(
+        f"validation, {_size(LARGE, data)} a child",
+        images / ours,
+        images / baseline,
+        "images/s",
+        3.3,
+        note=f"in {PRECISION}",
+    )
+
+
+def two_processes(effort: Effort) -> Measurement:
+    """Train tiny children in two processes of one thread, and in one process of two threads."""
+    children, settings = effort.part(12, least=2), _settings()
+    tasks = [{"architecture": plain(TINY)}] * children
+    with (
+        Pool("nasgym.training.classify:job", settings, workers=2) as two,
+        Pool("nasgym.benchmarks.training_speed:job_on_two_threads", settings) as one,
+    ):
+        list(two.run(tasks[:1])), list(one.run(tasks[:1]))  # start
+        ours, baseline = least_times(
+            lambda: list(two.run(tasks)),
+            lambda: list(one.run(tasks)),
+            effort=effort,
+            clock=time.perf_counter,
+        )
+    return Measurement(
+        "two processes of one thread, against one of two",
+        60 * children / ours,
+        60 * children / baseline,
+        "children/min",
+        1.5,
+        note="wall time, so other programs on the machine show",
+    )
+
+
+def job_on_two_threads(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the job that trains children, but on two threads."""
+    run = job(settings)
+
+    def run_on_two_threads(task: Mapping[str, Any]) -> Any:
+        torch.set_num_threads(2)
+        return run(task)
+
+    return run_on_two_threads
+
+
+def digits(effort: Effort) -> Measurement:
+    """Train children of 4 to 6 layers on digits, for as many epochs as the naive way."""
+    data = all_digits()
+    batches, loaders = prepare(data, PLAIN, DTYPE), naive.plain(data, PLAIN.batch_size)
+    architectures = random_children(effort.part(8))
+    accuracies: list[float] = []
+
+    def ours() -> None:
+        accuracies.clear()
+        for architecture in architectures:
+            network = initialised(architecture, data.input_shape, data.classes, seed=0)
+            accuracies.append(train(network, batches, PLAIN, seed=0).accuracy)
+
+    def baseline() -> None:
+        for architecture in architectures:
+            _, network = _networks(architecture, data)
+            naive.train(network, loaders[0], PLAIN.epochs, PLAIN.learning_rate, loaders[1])
+
+    mine, theirs = least_times(ours, baseline, effort=effort)
+    children = len(architectures)
+    return Measurement(
+        f"children on digits, {PLAIN.epochs} epochs of {len(data.train_labels):,} images",
+        60 * children / mine,
+        60 * children / theirs,
+        "children/min",
+        1.35,
+        note=f"a core; median accuracy {median(accuracies):.4f} of {children}; in {PRECISION}",
+    )
+
+
+def isolation(effort: Effort) -> Measurement:
+    """Train a child in a process of its own; what it would cost in this one is taken off."""
+    children, settings = effort.part(24), _settings()
+    task = {"architecture": plain(TINY)}
+    run = job(settings)
+
+    def pooled(count: int) -> None:
+        with Pool("nasgym.training.classify:job", settings) as pool:
+            list(pool.run([task] * count))
+
+    here, one, all_, spawned = least_times(
+        lambda: [run(task) for _ in range(children)],
+        lambda: pooled(1),
+        lambda: pooled(1 + children),
+        lambda: subprocess.run([*SPAWN, json.dumps(settings), json.dumps(task)], check=True),
+        effort=effort,
+        clock=time_with_children,
+    )
+    return Measurement(
+        "a process for every child, beyond the child",
+        1000 * (all_ - one - here) / children,
+        1000 * (spawned - here / children),
+        "ms",
+        60.0,
+        aim="ours",
+        note="the naive way starts Python and imports torch for every child",
+    )
+
+
+SPAWN = (
+    sys.executable,
+    "-c",
+    "import json, sys; from nasgym.training.classify import job;"
+    "job(json.loads(sys.argv[1]))(json.loads(sys.argv[2]))",
+)
+
+
+def noise(*, train: int = 2, valid: int = 2) -> ImageData:
+    """Return images of random pixels: how fast they are handled does not depend on the pixels."""
+    rng = np.random.default_rng(0)
+    shape, classes = (32, 32, 3), 10
+    return ImageData(
+        rng.integers(256, size=(train, *shape), dtype=np.uint8),
+        rng.integers(classes, size=train),
+        rng.integers(256, size=(valid, *shape), dtype=np.uint8),
+        rng.integers(classes, size=valid),
+        tuple(map(str, range(classes))),
+        flips=True,
+    )
+
+
+def all_digits() -> ImageData:
+    """Return scikit-learn's digits, 1,200 to train and 597 to validate on."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = (15 * digits.images[..., None]).astype(np.uint8)
+    order = np.random.default_rng(0).permutation(len(images))
+    train, valid = order[:1200], order[1200:]
+    labels = digits.target.astype(np.int64)
+    return ImageData(
+        images[train], labels[train], images[valid], labels[valid], tuple("0123456789")
+    )
+
+
+def random_children(count: int) -> list[ConvArchitecture]:
+    """Return random networks of 4, 5 and 6 layers in turn."""
+    rng = np.random.default_rng(0)
+    space = replace(PRESETS["digits"], max_layers=6)
+    drawn = (space.with_layers(4 + number % 3) for number in range(count))
+    return [space.decode(space.sample(rng)) for space in drawn]
+
+
+def _networks(architecture: ConvArchitecture, data: ImageData) -> tuple[nn.Module, nn.Module]:
+    """Return the network as it is trained here, and the same as PyTorch lays it out by default."""
+    fast, slow = (
+        initialised(architecture, data.input_shape, data.classes, seed=0) for _ in range(2)
+    )
+    return fast, slow.to(memory_format=torch.contiguous_format)
+
+
+def _settings() -> dict[str, Any]:
+    """Return settings of the job for short trainings on the digits."""
+    recipe = asdict(replace(PLAIN, epochs=1))
+    return {
+        "data": "digits",
+        "data_options": {},
+        "recipe": recipe,
+        "seed": 0,
+        "device": "cpu",
+        "precision": PRECISION,
+    }
+
+
+def _size(architecture: ConvArchitecture, data: ImageData) -> str:
+    return f"{flops(architecture, data.input_shape, data.classes) / 1e6:.0f} MF"
