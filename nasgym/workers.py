@@ -206,7 +206,8 @@ class Pool:
         self.workers = workers
         self.retries = retries
         self._owner = os.getpid()
-        self._setup = {"job": job, "settings": settings, "parent": self._owner, **limits}
+        self._setup: dict[str, Any] = {"job": job, "settings": dict(settings), **limits}
+        self._setup["parent"] = self._owner
         self._closed = False
         self._nursery: NurseryProcess | None = None
         self._tickets = itertools.count()

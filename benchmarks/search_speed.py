@@ -1,0 +1,244 @@
+"""The speed of searching: environments, the controller, its updates, and the loop around them."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from nasgym import Evaluation, NASEnv, NASVectorEnv
+from nasgym.agents import make
+from nasgym.agents.controller import Controller
+from nasgym.agents.reinforce import Reinforce
+from nasgym.archive import Trial
+from nasgym.benchmarks import naive
+from nasgym.benchmarks.clock import Effort, Work, least_times, time_with_children
+from nasgym.benchmarks.measurement import Measurement
+from nasgym.space import Tokens
+from nasgym.spaces import ConvSpace
+
+FORTY_TOKENS = ConvSpace(layers=8, max_layers=8, strides=(1, 2, 3), skip_connections=False)
+"""Strings of 40 tokens, without connections, which the naive controller cannot choose."""
+
+TWENTY_TOKENS = ConvSpace(layers=4, max_layers=4, strides=(1, 2, 3), skip_connections=False)
+"""Strings of 20 tokens."""
+
+
+class Free:
+    """An evaluator that pays one reward for everything."""
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return one evaluation for each architecture."""
+        return [Evaluation(accuracy=0.5) for _ in architectures]
+
+
+def stepping(effort: Effort) -> Measurement:
+    """Step environments in the middle of an episode."""
+    ours, sync, bare = _steps_a_second(8, effort)
+    more_ours, more_sync, more_bare = _steps_a_second(64, effort)
+    whole, whole_sync = _recorded_steps_a_second(8, effort)
+    return Measurement(
+        "environment steps, 8 environments of 40 tokens",
+        ours,
+        sync,
+        "steps/s",
+        15.0,
+        note=f"against SyncVectorEnv over NASEnv; over a bare environment {ours / bare:.1f}x; "
+        f"64 environments {more_ours:,.0f} steps/s, {more_ours / more_sync:.0f}x and "
+        f"{more_ours / more_bare:.0f}x; whole episodes with decoding and recording "
+        f"{whole:,.0f} steps/s, {whole / whole_sync:.1f}x",
+    )
+
+
+def _steps_a_second(count: int, effort: Effort) -> list[float]:
+    """Return it for ours and for SyncVectorEnv over ours and over the least environment."""
+    length = FORTY_TOKENS.max_length
+    options = [len(decision.options) for decision in FORTY_TOKENS.automaton.decisions]
+    contenders: list[VectorEnv[Any, Any, Any]] = [
+        NASVectorEnv(FORTY_TOKENS, Free(), count),
+        SyncVectorEnv([lambda: NASEnv(FORTY_TOKENS, Free())] * count),
+        SyncVectorEnv([lambda: naive.PlainEnv(options)] * count),
+    ]
+    actions = np.random.default_rng(0).integers(max(options), size=(length - 1, count))
+
+    def reset() -> None:
+        for envs in contenders:
+            envs.reset()
+
+    times = least_times(
+        *(_stepper(envs, actions) for envs in contenders), effort=effort, prepare=reset
+    )
+    return [actions.size / time for time in times]
+
+
+def _stepper(envs: VectorEnv[Any, Any, Any], actions: NDArray[np.int64]) -> Work:
+    def step() -> None:
+        for row in actions:
+            envs.step(row)
+
+    return step
+
+
+def _recorded_steps_a_second(count: int, effort: Effort) -> list[float]:
+    """Return it over whole episodes of ours and of SyncVectorEnv over ours."""
+    contenders: list[VectorEnv[Any, Any, Any]] = [
+        NASVectorEnv(FORTY_TOKENS, Free(), count),
+        SyncVectorEnv([lambda: NASEnv(FORTY_TOKENS, Free())] * count),
+    ]
+    rng = np.random.default_rng(0)
+    actions = rng.integers(FORTY_TOKENS.max_options, size=(FORTY_TOKENS.max_length, count))
+
+    def new_strings() -> None:
+        actions[:] = rng.permuted(actions, axis=0)
+        for envs in contenders:
+            envs.reset()
+
+    times = least_times(
+        *(_stepper(envs, actions) for envs in contenders), effort=effort, prepare=new_strings
+    )
+    return [actions.size / time for time in times]
+
+
+def sampling(effort: Effort) -> Measurement:
+    """Sample strings from the controller."""
+    ours, baseline = _samples_a_second(8, effort)
+    more, more_baseline = _samples_a_second(64, effort)
+    return Measurement(
+        "controller sampling, 8 strings of 40 tokens",
+        ours,
+        baseline,
+        "tokens/s",
+        4.0,
+        note=f"64 strings {more:,.0f} tokens/s, {more / more_baseline:.1f}x",
+    )
+
+
+def _samples_a_second(count: int, effort: Effort) -> list[float]:
+    controller, rng = Controller(FORTY_TOKENS), np.random.default_rng(0)
+    slow = naive.Controller(FORTY_TOKENS.automaton.decisions)
+
+    @torch.no_grad()
+    def sample() -> None:
+        slow(count)
+
+    times = least_times(lambda: controller.sample(count, rng), sample, effort=effort)
+    return [count * FORTY_TOKENS.max_length / time for time in times]
+
+
+def policy_gradient(effort: Effort) -> Measurement:
+    """Sample strings, look up their rewards and update the controller."""
+    ours, baseline = _updates_a_second(8, effort)
+    more, more_baseline = _updates_a_second(64, effort)
+    libraries = "; ".join(_against_libraries(count, effort) for count in (8, 64))
+    return Measurement(
+        "REINFORCE, 8 strings of 40 tokens an update",
+        ours,
+        baseline,
+        "updates/s",
+        4.5,
+        note=f"64 strings {more:,.0f} updates/s, {more / more_baseline:.1f}x; in tokens a second "
+        f"of a whole search with a free reward: {libraries}; SB3 trains a plain MLP, and PPO "
+        f"passes ten times over each batch",
+    )
+
+
+def _updates_a_second(count: int, effort: Effort) -> list[float]:
+    agent = Reinforce(batch=count)
+    slow = naive.Reinforce(naive.Controller(FORTY_TOKENS.automaton.decisions))
+
+    def ours() -> None:
+        agent.learn([_trial(tokens) for tokens in agent.propose(FORTY_TOKENS, count)])
+
+    def baseline() -> None:
+        slow.learn([_reward(tuple(tokens)) for tokens in slow.propose(count).tolist()])
+
+    return [1 / time for time in least_times(ours, baseline, effort=effort)]
+
+
+def _reward(tokens: Tokens) -> float:
+    """Return a reward that costs nothing: the share of zeros."""
+    return tokens.count(0) / len(tokens)
+
+
+def _trial(tokens: Tokens) -> Trial:
+    return Trial(0, tokens, None, _reward(tokens), 0.0, {}, "ok", "", 0.0, False)
+
+
+def _against_libraries(count: int, effort: Effort) -> str:
+    """Return how fast whole searches are with `count` environments, in words."""
+    agents = {
+        "reinforce": make("reinforce", batch=count),
+        "PPO": make("ppo", children_per_update=count),
+        "A2C": make("a2c", children_per_update=count),
+    }
+    children = effort.part(10) * count
+    searches = [_search(agent, FORTY_TOKENS, count, children) for agent in agents.values()]
+    ours, *others = least_times(*searches, effort=effort)
+    tokens = children * FORTY_TOKENS.max_length
+    ratios = [
+        f"{time / ours:.1f}x {name}" for name, time in zip(["PPO", "A2C"], others, strict=True)
+    ]
+    return f"{count} environments {tokens / ours:,.0f}, {' and '.join(ratios)}"
+
+
+def _search(agent: Any, space: ConvSpace, count: int, children: int) -> Work:
+    """Return what has `agent` search for so many more children, each paid for nothing."""
+    envs = NASVectorEnv(space, Free(), count)
+    return lambda: agent.search(envs, envs.trials + children)
+
+
+def whole_search(effort: Effort) -> Measurement:
+    """Search with REINFORCE, everything included but the training of children."""
+    count = 8
+    children = effort.part(40) * count
+    slow = naive.Reinforce(naive.Controller(TWENTY_TOKENS.automaton.decisions))
+    sync = SyncVectorEnv([lambda: NASEnv(TWENTY_TOKENS, Free())] * count)
+
+    def baseline() -> None:
+        for _ in range(children // count):
+            sync.reset()
+            for actions in slow.propose(count).T:
+                _, rewards, *_ = sync.step(actions)
+            slow.learn(rewards.tolist())
+
+    search = _search(make("reinforce"), TWENTY_TOKENS, count, children)
+    mine, theirs = least_times(search, baseline, effort=effort)
+    return Measurement(
+        "the whole search, 20 tokens, a free reward",
+        children / mine,
+        children / theirs,
+        "architectures/s",
+        500.0,
+        aim="ours",
+        note="against the naive controller in a SyncVectorEnv over NASEnv; archives in memory",
+    )
+
+
+def importing(effort: Effort) -> Measurement:
+    """Import nasgym, without torch."""
+    python, ours, torch_ = least_times(
+        *map(
+            _python,
+            ("pass", "import sys, nasgym; assert 'torch' not in sys.modules", "import torch"),
+        ),
+        effort=effort,
+        clock=time_with_children,
+    )
+    return Measurement(
+        "`import nasgym`",
+        ours - python,
+        torch_ - python,
+        "s",
+        0.5,
+        aim="ours",
+        note="against `import torch`, which it does not do",
+    )
+
+
+def _python(code: str) -> Work:
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True)
