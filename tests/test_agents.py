@@ -79,11 +79,11 @@ def test_state_and_restore_continue_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_it_searches_a_growing_space_and_a_single_environment(name: str) -> None:
     growing = NASVectorEnv(
-        ConvSpace(layers=1, max_layers=2), Numbers(), 4, grow_by=1, grow_every=20
+        ConvSpace(layers=1, max_layers=2), Numbers(), 4, grow_by=1, grow_every=16
     )
-    make(name).search(growing, 45)
+    make(name).search(growing, 37)
     depths = [len(trial.architecture["layers"]) for trial in growing.archive]
-    assert depths == [1] * 20 + [2] * 25
+    assert depths == [1] * 16 + [2] * 21
     single = NASEnv(Stack(), Numbers())
     make(name).search(single, 10)
     assert len(single.archive) == 10

@@ -99,12 +99,12 @@ def prepare(data: ImageData, recipe: Recipe, dtype: torch.dtype) -> Batches:
     train_images = torch.from_numpy(data.train_images)
     valid_images = torch.from_numpy(data.valid_images)
     standardise = _whitened if recipe.whiten else _standardiser(train_images)
-    canvases = torch.cat(
-        [
-            _canvases(standardise(part), recipe, data.flips).to(dtype)
-            for part in torch.split(train_images, AT_ONCE)
-        ]
-    )
+    shape = _canvases(standardise(train_images[:1]), recipe, data.flips).shape[1:]
+    canvases = torch.empty(len(train_images), *shape, dtype=dtype)
+    for part, empty in zip(
+        torch.split(train_images, AT_ONCE), torch.split(canvases, AT_ONCE), strict=True
+    ):
+        empty.copy_(_canvases(standardise(part), recipe, data.flips))
     valid = [standardise(part).to(dtype) for part in torch.split(valid_images, AT_ONCE)]
     return Batches(
         canvases,

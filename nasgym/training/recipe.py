@@ -55,7 +55,7 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("short", epochs=5, batch_size=32, learning_rate=0.3),
+        Recipe("short", epochs=5, batch_size=32, learning_rate=0.2),
         Recipe(
             "paper",
             epochs=50,
