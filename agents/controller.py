@@ -39,8 +39,8 @@ class Controller(nn.Module):
         super().__init__()
         deepest = space if space.max_layers is None else space.with_layers(space.max_layers)
         self.vocabulary = Vocabulary(deepest)
-        self._traces = Traces(Chart(deepest, self.vocabulary))
-        self._chart = self._traces.chart
+        self._deepest = self._latest = Chart(deepest, self.vocabulary)
+        self._traces = Traces(self._deepest)
         # Made without values: to draw the usual ones would move PyTorch's global generator.
         self.lstm = nn.LSTM(hidden, hidden, layers, device="meta").to_empty(device="cpu")
         self.embedding = nn.Parameter(torch.empty(self.vocabulary.size, hidden))
@@ -57,18 +57,14 @@ class Controller(nn.Module):
         self, count: int, rng: np.random.Generator, space: SearchSpace | None = None
     ) -> list[Tokens]:
         """Draw `count` strings of the deepest space, or of `space`: the same at another depth."""
-        if space is not None and space.automaton is not self._chart.space.automaton:
-            self._chart = Chart(space, self.vocabulary)
-        chart = self._traces.chart if space is None else self._chart
         weights = Weights(dict(self.named_parameters()), self.vocabulary)
-        return draw(weights, chart, count, rng)
+        return draw(weights, self._chart(space), count, rng)
 
     def log_prob(self, strings: Sequence[Tokens]) -> Tensor:
         """Return the log-probability of each string, (m,), differentiable.
 
-        The beginning of a string is given the probability that a string begins like that; in this
-        way the strings of shallower spaces are told apart from none. Raises ValueError for a string
-        that the space has at no depth.
+        The strings of a shallower space are beginnings here, and as probable as there. Raises
+        ValueError for what no string begins with.
         """
         return self.score(strings)[0]
 
@@ -88,6 +84,14 @@ class Controller(nn.Module):
             log_prob = log_prob.index_add(0, string, of_bits)
             entropy = entropy.index_add(0, string, uncertainty)
         return log_prob, entropy / torch.tensor([len(tokens) for tokens in strings])
+
+    def _chart(self, space: SearchSpace | None) -> Chart:
+        """Return the chart of `space`; searches go on in one space for long, so one is kept."""
+        if space is None:
+            return self._deepest
+        if space.automaton is not self._latest.space.automaton:
+            self._latest = Chart(space, self.vocabulary)
+        return self._latest
 
     def _softmaxes(self, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy of the softmax decisions, summed over each string."""

@@ -1,7 +1,8 @@
-"""The LSTM of the sampler: its state for some strings, features down and strings across.
+"""The recurrence: the LSTM of the sampler, its state for some strings, one a column.
 
 What is multiplied lies in one stack: from the top layer down its hidden state and 1, and last what
-the lowest layer is told. Every product reads one slice of it, and nothing is allocated on the way.
+the lowest layer is told. Every product reads one slice of it, what one call works on is contiguous,
+and nothing is allocated on the way.
 """
 
 from typing import NamedTuple
@@ -29,7 +30,7 @@ class Layer(NamedTuple):
     passing: Floats
     """The input and the forget gate."""
     passed: Floats
-    """What they apply to: the candidate and the memory."""
+    """What these two apply to: the candidate and the memory."""
     memory: Floats
     """Half of the memory."""
     output: Floats
@@ -39,19 +40,23 @@ class Layer(NamedTuple):
 
 
 class Recurrence:
-    """The LSTM's state for some strings, one a column."""
+    """The LSTM's state for some strings."""
 
     def __init__(self, weights: Weights, strings: int) -> None:
         """Begin `strings` strings."""
         hidden, layers, words = weights.hidden, weights.layers, weights.vocabulary
-        told = max(words.widest, words.num_sources)
         blocks = layers * (hidden + 1)
-        self.stack = np.zeros((blocks + told, strings), np.float32)
-        self.stack[hidden:blocks : hidden + 1] = 1.0
-        self.top, self.told = self.stack[: hidden + 1], self.stack[blocks:]
+        told = max(words.widest, len(words.sources))
+        self._stack = np.zeros((blocks + told, strings), np.float32)
+        for layer in range(layers):
+            self._stack[layer * (hidden + 1) + hidden] = 1.0
+        self.top = self._stack[: hidden + 1]
+        """The hidden state of the top layer, and 1."""
+        self.told = self._stack[blocks:]
+        """What the lowest layer is told at the next step."""
         self._gates = np.zeros((layers, 5 * hidden, strings), np.float32)
         self._layers = [
-            _views(self.stack[blocks - (layer + 1) * (hidden + 1) :], self._gates[layer])
+            _views(self._stack[blocks - (layer + 1) * (hidden + 1) :], self._gates[layer])
             for layer in range(layers)
         ]
         self._upper = weights.upper
@@ -63,7 +68,7 @@ class Recurrence:
         """Let every layer take its step, the lowest with the weights `lowest`."""
         for weights, layer in zip((lowest, *self._upper), self._layers, strict=True):
             np.dot(weights, layer.stack[: weights.shape[1]], out=layer.gates)
-            layer.gates_tensor.sigmoid_()
+            layer.gates_tensor.sigmoid_()  # three numpy calls in one, and faster than tanh
             np.subtract(layer.candidate, HALF, out=layer.candidate)
             np.multiply(layer.passing, layer.passed, out=self._products)
             np.add(self._added, self._kept, out=layer.memory)
@@ -73,12 +78,12 @@ class Recurrence:
 
     def take_over(self, other: "Recurrence", columns: Ints) -> None:
         """Take over the state of the `columns` of another."""
-        self.stack[...] = other.stack[:, columns]
+        self._stack[...] = other._stack[:, columns]
         self._gates[...] = other._gates[..., columns]
 
 
 def _views(stack: Floats, gates: Floats) -> Layer:
-    """Return views of a layer's part of the stack and of its (5 hidden, strings) gates and memory."""
+    """Return views of a layer's part of the stack, and of its gates and memory."""
     hidden = len(gates) // 5
     return Layer(
         stack=stack,

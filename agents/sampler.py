@@ -1,11 +1,9 @@
-"""The sampler: draws strings from a controller's weights, many times faster than torch step by step.
+"""The sampler: draws strings with a controller's weights, many times faster than torch does.
 
-For all strings together, a step of the LSTM takes two small matrix products and a dozen array calls
-without an allocation. Strings stay together for as long as they take the same steps. Choices are made
-by inverse CDF from uniforms drawn beforehand for each string and each token, so that they do not
-depend on which strings are drawn together.
-
-Features run down and strings across, so that what one call works on is contiguous.
+For all strings together, a step of the LSTM takes two small matrix products and a dozen array
+calls. Strings stay together for as long as they take the same steps. Choices are made by inverse
+CDF from uniforms drawn beforehand for each string and each token, so that a string does not depend
+on which others are drawn beside it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,31 +47,31 @@ class Strand:
         """Begin the strings numbered `strings`; their `uniforms` are (tokens, strings)."""
         self.weights, self.strings, self.uniforms = weights, strings, uniforms
         self.state = self.place = 0
-        self.lstm = Recurrence(weights, len(strings))
-        self.told = weights.start
         self.layer: int | None = None
-        self.heard: set[int] = set()
-        widest, sources = weights.vocabulary.widest, weights.vocabulary.num_sources
-        hidden, (length, count) = weights.hidden, uniforms.shape
+        self.recurrence = Recurrence(weights, len(strings))
+        self.lowest = weights.start
+        hidden, widest, sources = weights.hidden, weights.vocabulary.widest, len(weights.slots)
+        length, count = uniforms.shape
         # (tokens, options - 1, strings): 1 for each option that the token lies beyond.
         self.written = np.zeros((length, max(1, widest - 1), count), np.float32)
-        # Room for a softmax: exponentials, and the same times the string's uniform.
+        # For a softmax: exponentials, then the same times the uniform.
         self.rungs = np.empty((2 * widest, count), np.float32)
-        self.uniform_rungs = np.repeat(uniforms[:, None], widest, axis=1)
-        # A connection is made where its logit reaches this. The rest is room for anchors.
+        self.repeated = np.repeat(uniforms[:, None], widest, axis=1)
+        # For an anchor: what a logit must reach, keys of the sources, and room.
         self.thresholds = np.log1p(-uniforms) - np.log(uniforms) + weights.offset
         self.keys = np.repeat(weights.silent_keys[..., None], count, axis=2)
+        self.known: set[int] = set()
         self.key_query = np.empty((2 * hidden, count), np.float32)
         self.sums = np.empty((sources, hidden, count), np.float32)
         self.sums_tensor = torch.from_numpy(self.sums)
         self.logits = np.empty((sources, count), np.float32)
 
     def take(self, step: Step) -> None:
-        """Take a step of the LSTM and make the choices it is for."""
+        """Take a step of the LSTM and decide what it is for."""
         if step.layer != self.layer:
             self._leave()
             self.layer = step.layer
-        self.lstm.step(self.told)
+        self.recurrence.step(self.lowest)
         if step.sources:
             self._connect(step)
         else:
@@ -81,24 +79,24 @@ class Strand:
         self.place += step.width
 
     def _choose(self, step: Step) -> None:
-        """Choose one of the options: the token is the number of rungs below the uniform."""
-        head, ladder, self.told = self.weights.softmax(step.words)
+        """Choose an option: the token is the number of rungs that the uniform has climbed."""
+        head, ladder, self.lowest = self.weights.softmax(step.words)
         n = len(step.words)
         exponentials, scaled = self.rungs[:n], self.rungs[n : 2 * n]
-        beyond = self.lstm.told[: n - 1]
-        np.dot(head, self.lstm.top, out=exponentials)
+        beyond = self.recurrence.told[: n - 1]
+        np.dot(head, self.recurrence.top, out=exponentials)
         np.minimum(exponentials, LARGEST_LOGIT, out=exponentials)
         np.exp(exponentials, out=exponentials)
-        np.multiply(exponentials, self.uniform_rungs[self.place, :n], out=scaled)
+        np.multiply(exponentials, self.repeated[self.place, :n], out=scaled)
         np.dot(ladder, self.rungs[: 2 * n], out=beyond)
         np.heaviside(beyond, ONE, out=beyond)
         self.written[self.place, : n - 1] = beyond
 
     def _connect(self, step: Step) -> None:
-        """Decide all connections of an anchor, each on its own."""
-        slots, self.told = self.weights.anchor(step.words)
+        """Decide all connections of an anchor, each for itself."""
+        slots, self.lowest = self.weights.anchor(step.words)
         n, place = step.width, self.place
-        sums, logits, bits = self.sums[:n], self.logits[:n], self.lstm.told[:n]
+        sums, logits, bits = self.sums[:n], self.logits[:n], self.recurrence.told[:n]
         key, query = self._key_query()
         np.add(self.keys[slots], query, out=sums)
         self.sums_tensor[:n].sigmoid_()
@@ -107,22 +105,23 @@ class Strand:
         np.heaviside(bits, ONE, out=bits)
         self.written[place : place + n, 0] = bits
         np.divide(bits, ONE + bits.sum(0), out=bits)
-        self._remember(step.layer, key)
+        self._know(key)
 
     def _leave(self) -> None:
-        """Let the last hidden state stand for the layer if it had no anchor."""
-        if self.layer is not None and self.layer not in self.heard:
-            self._remember(self.layer, self._key_query()[0])
+        """Let the last hidden state of a layer stand for it if it had no anchor."""
+        if self.layer in self.weights.slots and self.layer not in self.known:
+            self._know(self._key_query()[0])
 
-    def _remember(self, layer: int, key: Floats) -> None:
-        self.heard.add(layer)
-        if (word := self.weights.vocabulary.source(layer)) is not None:
-            self.keys[word - self.weights.vocabulary.num_options] = key
+    def _know(self, key: Floats) -> None:
+        """Keep the key of the layer if connections may come from it."""
+        if self.layer in self.weights.slots:
+            self.keys[self.weights.slots[self.layer]] = key
+            self.known.add(self.layer)
 
     def _key_query(self) -> tuple[Floats, Floats]:
         """Return the key and the query that the hidden state makes."""
         hidden = self.weights.hidden
-        np.dot(self.weights.attention, self.lstm.top[:hidden], out=self.key_query)
+        np.dot(self.weights.attention, self.recurrence.top[:hidden], out=self.key_query)
         return self.key_query[:hidden], self.key_query[hidden:]
 
     def finished(self) -> Iterator[tuple[int, Tokens]]:
@@ -139,9 +138,9 @@ class Strand:
 
     def _part(self, columns: Ints, state: int) -> "Strand":
         part = Strand(self.weights, self.strings[columns], self.uniforms[:, columns])
-        part.state, part.place = state, self.place
-        part.told, part.layer, part.heard = self.told, self.layer, set(self.heard)
+        part.state, part.place, part.layer = state, self.place, self.layer
+        part.lowest, part.known = self.lowest, set(self.known)
         part.written[...] = self.written[..., columns]
         part.keys[...] = self.keys[..., columns]
-        part.lstm.take_over(self.lstm, columns)
+        part.recurrence.take_over(self.recurrence, columns)
         return part

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nasgym.space import Decision, SearchSpace, Tokens
 
 Route = tuple[int, ...]
-"""What decides which steps a string takes: its length, and where it went at each parting."""
+"""All that decides which steps a string takes: its length, and where it went at each parting."""
 
 
 class Vocabulary:
@@ -23,31 +23,27 @@ class Vocabulary:
 
     def __init__(self, space: SearchSpace) -> None:
         """Collect the words of `space`."""
-        options: dict[tuple[str, Hashable], int] = {}
-        sources: set[int] = set()
-        self.widest = 1
-        for decision in space.automaton.decisions:
-            if (source := connection_source(decision)) is not None:
-                sources.add(source)
-                continue
-            self.widest = max(self.widest, len(decision.options))
+        decisions = space.automaton.decisions
+        softmaxes = [one for one in decisions if connection_source(one) is None]
+        self._options: dict[tuple[str, Hashable], int] = {}
+        for decision in softmaxes:
             for option in decision.options:
-                options.setdefault((decision.name, option), len(options))
-        self.num_options = max(1, len(options))
-        self.num_sources = len(sources)
-        self.start = self.num_options + self.num_sources
+                self._options.setdefault((decision.name, option), len(self._options))
+        self.num_options = max(1, len(self._options))
+        """Words that are options; at least one, so that no array is empty."""
+        self.widest = max((len(one.options) for one in softmaxes), default=1)
+        """Options of the widest softmax."""
+        asked = {source for one in decisions if (source := connection_source(one)) is not None}
+        self.sources = {layer: self.num_options + row for row, layer in enumerate(sorted(asked))}
+        """The word of each layer that is a source."""
+        self.start = self.num_options + len(self.sources)
+        """The word that begins every string."""
         self.size = self.start + 1
-        self._options = options
-        self._sources = {source: row for row, source in enumerate(sorted(sources))}
+        """Words in all."""
 
     def options(self, decision: Decision) -> tuple[int, ...]:
         """Return the word of each option of `decision`."""
         return tuple(self._options[decision.name, option] for option in decision.options)
-
-    def source(self, layer: int) -> int | None:
-        """Return the word of `layer` as a source of connections; None if it never is one."""
-        row = self._sources.get(layer)
-        return None if row is None else self.num_options + row
 
 
 def connection_source(decision: Decision) -> int | None:
@@ -63,7 +59,7 @@ class Step:
     """The layer of its decisions."""
     words: tuple[int, ...]
     """What it chooses from: one of the options or, at an anchor, any of the sources."""
-    sources: tuple[int, ...]
+    sources: tuple[int, ...] = ()
     """At an anchor, the layers asked about; elsewhere empty."""
 
     @property
@@ -74,14 +70,14 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Steps that follow one another whatever is chosen, up to where strings end or part."""
+    """Steps that follow one another whatever is chosen, up to where strings part or end."""
 
     steps: tuple[Step, ...]
     """The steps, in order."""
     width: int
     """The number of tokens they write."""
     successors: tuple[int, ...]
-    """The state of the automaton after each token of the last step; empty at the end of strings."""
+    """The state of the automaton after each token of the last step; empty where strings end."""
 
 
 class Chart:
@@ -90,7 +86,7 @@ class Chart:
     def __init__(self, space: SearchSpace, vocabulary: Vocabulary) -> None:
         """Chart `space`, whose options and sources are all in `vocabulary`."""
         self.space, self.vocabulary = space, vocabulary
-        self.end = space.automaton.end
+        self._end = space.automaton.end
         self._stretches: dict[int, Stretch] = {}
 
     def stretch(self, state: int) -> Stretch:
@@ -104,7 +100,7 @@ class Chart:
 
         Raises ValueError if it leaves the space at a parting or goes on after an end.
         """
-        stretch = self._stretches.get(0) or self.stretch(0)
+        stretch = self.stretch(0)
         written, route = stretch.width, [len(tokens)]
         while written < len(tokens):
             if not 0 <= (token := tokens[written - 1]) < len(stretch.successors):
@@ -115,7 +111,7 @@ class Chart:
         return tuple(route)
 
     def steps(self, route: Route) -> list[Step]:
-        """Return the steps along `route`."""
+        """Return the steps along `route`; raise ValueError if it breaks off within an anchor."""
         length, *states = route
         steps: list[Step] = []
         written = 0
@@ -125,13 +121,13 @@ class Chart:
                     steps.append(step)
                     written += step.width
         if written != length:
-            raise ValueError(f"a string of {self.space} breaks off within an anchor")
+            raise ValueError(f"{length} tokens of {self.space} break off within an anchor")
         return steps
 
     def _walk(self, state: int) -> Stretch:
         steps: list[Step] = []
         successors = [state]
-        while len(set(successors)) == 1 and successors[0] != self.end:
+        while len(set(successors)) == 1 and successors[0] != self._end:
             step, successors = self._step(successors[0])
             steps.append(step)
         parting = tuple(successors) if len(set(successors)) > 1 else ()
@@ -140,23 +136,24 @@ class Chart:
     def _step(self, state: int) -> tuple[Step, list[int]]:
         """Return the step that begins in `state`, and the states after its last decision."""
         decision, successors = self._decision(state), self._successors(state)
-        if connection_source(decision) is None:
-            return Step(decision.layer, self.vocabulary.options(decision), ()), successors
-        connections = [decision]
-        while self._goes_on(decision, successors):
-            connections.append(self._decision(successors[0]))
+        source = connection_source(decision)
+        if source is None:
+            return Step(decision.layer, self.vocabulary.options(decision)), successors
+        sources = [source]
+        while (source := self._next_source(decision, successors)) is not None:
+            sources.append(source)
             successors = self._successors(successors[0])
-        sources = [source for one in connections if (source := connection_source(one)) is not None]
-        words = [self.vocabulary.source(source) for source in sources]
-        return Step(decision.layer, tuple(words), tuple(sources)), successors
+        words = tuple(self.vocabulary.sources[source] for source in sources)
+        return Step(decision.layer, words, tuple(sources)), successors
 
-    def _goes_on(self, first: Decision, successors: list[int]) -> bool:
-        """Return whether the anchor of `first` also decides what comes after."""
-        if len(set(successors)) > 1 or successors[0] == self.end:
-            return False
+    def _next_source(self, decision: Decision, successors: list[int]) -> int | None:
+        """Return the source asked about next if that is sure and still at the anchor."""
+        if len(set(successors)) > 1 or successors[0] == self._end:
+            return None
         after = self._decision(successors[0])
-        same = (after.name, after.layer) == (first.name, first.layer)
-        return same and connection_source(after) is not None
+        if (after.name, after.layer) != (decision.name, decision.layer):
+            return None
+        return connection_source(after)
 
     def _decision(self, state: int) -> Decision:
         return self.space.automaton.decisions[state]

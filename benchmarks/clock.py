@@ -17,9 +17,11 @@ class Effort:
     """How much is done for a measurement."""
 
     rounds: int = 5
-    """Turns of each contender, at the least."""
-    seconds: float = 4.0
+    """Turns of each contender, at the least, unless patience ends first."""
+    seconds: float = 2.0
     """Wall-clock seconds of all turns together, at the least."""
+    patience: float = 60.0
+    """Wall-clock seconds after which no new round begins: on a busy machine some never end."""
     share: float = 1.0
     """The share of the usual images, children or steps that make a turn."""
 
@@ -27,26 +29,26 @@ class Effort:
         """Return the share of `count`, but no fewer than `least`."""
         return max(least, round(self.share * count))
 
+    def asks_for_more(self, rounds: int, seconds: float) -> bool:
+        """Return whether another round is due after so many, and so many seconds."""
+        enough = rounds >= self.rounds and seconds >= self.seconds
+        return rounds == 0 or not (enough or seconds >= self.patience)
+
 
 def least_times(
     *contenders: Work,
     effort: Effort,
     clock: Callable[[], float] = time.process_time,
-    prepare: Work = lambda: None,
 ) -> list[float]:
-    """Return, for each contender, the least seconds by `clock` that it took in one of its turns.
-
-    `prepare` is called before every turn, off the clock.
-    """
+    """Return, for each contender, the least seconds by `clock` that it took in one of its turns."""
     least = [float("inf")] * len(contenders)
-    done, started = 0, time.monotonic()
-    while done < effort.rounds or time.monotonic() - started < effort.seconds:
+    rounds, started = 0, time.monotonic()
+    while effort.asks_for_more(rounds, time.monotonic() - started):
         for index, work in enumerate(contenders):
-            prepare()
             before = clock()
             work()
             least[index] = min(least[index], clock() - before)
-        done += 1
+        rounds += 1
     return least
 
 

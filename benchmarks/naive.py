@@ -83,12 +83,11 @@ def train(
     network: nn.Module,
     loader: "DataLoader[Any]",
     epochs: int,
-    learning_rate: float,
     valid: Loader | None = None,
 ) -> float:
     """Train `network` and return its accuracy on `valid`, looked at after every epoch."""
     optimizer = torch.optim.SGD(
-        network.parameters(), learning_rate, momentum=0.9, weight_decay=1e-4, nesterov=True
+        network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True
     )
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     criterion = nn.CrossEntropyLoss()
@@ -170,7 +169,7 @@ class Reinforce:
         """Draw `count` strings, (count, length), and remember how likely they were."""
         tokens, distributions = self.controller(count)
         log_probs = [
-            distribution.log_prob(column)  # type: ignore[no-untyped-call]
+            distribution.log_prob(column)
             for distribution, column in zip(distributions, tokens.unbind(1), strict=True)
         ]
         self.log_probs = torch.stack(log_probs).sum(0)

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 from nasgym import Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents import make
@@ -38,70 +40,44 @@ class Free:
 
 
 def stepping(effort: Effort) -> Measurement:
-    """Step environments in the middle of an episode."""
+    """Step environments through episodes, up to the last step, at which children are trained."""
     ours, sync, bare = _steps_a_second(8, effort)
-    more_ours, more_sync, more_bare = _steps_a_second(64, effort)
-    whole, whole_sync = _recorded_steps_a_second(8, effort)
+    more, more_sync, more_bare = _steps_a_second(64, effort)
+    whole, whole_sync, _ = _steps_a_second(8, effort, whole=True)
     return Measurement(
         "environment steps, 8 environments of 40 tokens",
         ours,
         sync,
         "steps/s",
         15.0,
-        note=f"against SyncVectorEnv over NASEnv; over a bare environment {ours / bare:.1f}x; "
-        f"64 environments {more_ours:,.0f} steps/s, {more_ours / more_sync:.0f}x and "
-        f"{more_ours / more_bare:.0f}x; whole episodes with decoding and recording "
-        f"{whole:,.0f} steps/s, {whole / whole_sync:.1f}x",
+        note=f"against SyncVectorEnv over NASEnv; {ours / bare:.1f}x over a bare environment; "
+        f"64 environments: {more:,.0f} steps/s, {more / more_sync:.0f}x, {more / more_bare:.0f}x; "
+        f"whole episodes, decoded and recorded: {whole:,.0f} steps/s, {whole / whole_sync:.1f}x",
     )
 
 
-def _steps_a_second(count: int, effort: Effort) -> list[float]:
-    """Return it for ours and for SyncVectorEnv over ours and over the least environment."""
-    length = FORTY_TOKENS.max_length
+def _steps_a_second(count: int, effort: Effort, *, whole: bool = False) -> list[float]:
+    """Return it for ours and for SyncVectorEnv over NASEnv and over the least environment.
+
+    Episodes stop before their last step, unless `whole`.
+    """
     options = [len(decision.options) for decision in FORTY_TOKENS.automaton.decisions]
+    length = len(options) if whole else len(options) - 1
     contenders: list[VectorEnv[Any, Any, Any]] = [
         NASVectorEnv(FORTY_TOKENS, Free(), count),
         SyncVectorEnv([lambda: NASEnv(FORTY_TOKENS, Free())] * count),
         SyncVectorEnv([lambda: naive.PlainEnv(options)] * count),
     ]
-    actions = np.random.default_rng(0).integers(max(options), size=(length - 1, count))
+    episodes, rng = effort.part(20), np.random.default_rng(0)
 
-    def reset() -> None:
-        for envs in contenders:
+    def steps(envs: VectorEnv[Any, Any, Any]) -> None:
+        for episode in rng.integers(max(options), size=(episodes, length, count)):
             envs.reset()
+            for actions in episode:
+                envs.step(actions)
 
-    times = least_times(
-        *(_stepper(envs, actions) for envs in contenders), effort=effort, prepare=reset
-    )
-    return [actions.size / time for time in times]
-
-
-def _stepper(envs: VectorEnv[Any, Any, Any], actions: NDArray[np.int64]) -> Work:
-    def step() -> None:
-        for row in actions:
-            envs.step(row)
-
-    return step
-
-
-def _recorded_steps_a_second(count: int, effort: Effort) -> list[float]:
-    """Return it over whole episodes of ours and of SyncVectorEnv over ours."""
-    contenders: list[VectorEnv[Any, Any, Any]] = [
-        NASVectorEnv(FORTY_TOKENS, Free(), count),
-        SyncVectorEnv([lambda: NASEnv(FORTY_TOKENS, Free())] * count),
-    ]
-    rng = np.random.default_rng(0)
-    actions = rng.integers(FORTY_TOKENS.max_options, size=(FORTY_TOKENS.max_length, count))
-
-    def new_strings() -> None:
-        actions[:] = rng.permuted(actions, axis=0)
-        for envs in contenders:
-            envs.reset()
-
-    times = least_times(
-        *(_stepper(envs, actions) for envs in contenders), effort=effort, prepare=new_strings
-    )
-    return [actions.size / time for time in times]
+    times = least_times(*(partial(steps, envs) for envs in contenders), effort=effort)
+    return [episodes * length * count / time for time in times]
 
 
 def sampling(effort: Effort) -> Measurement:
@@ -171,24 +147,24 @@ def _trial(tokens: Tokens) -> Trial:
 
 def _against_libraries(count: int, effort: Effort) -> str:
     """Return how fast whole searches are with `count` environments, in words."""
-    agents = {
-        "reinforce": make("reinforce", batch=count),
-        "PPO": make("ppo", children_per_update=count),
-        "A2C": make("a2c", children_per_update=count),
-    }
-    children = effort.part(10) * count
-    searches = [_search(agent, FORTY_TOKENS, count, children) for agent in agents.values()]
-    ours, *others = least_times(*searches, effort=effort)
-    tokens = children * FORTY_TOKENS.max_length
-    ratios = [
-        f"{time / ours:.1f}x {name}" for name, time in zip(["PPO", "A2C"], others, strict=True)
+    agents = [
+        make("reinforce", batch=count),
+        make("ppo", children_per_update=count),
+        make("a2c", children_per_update=count),
     ]
-    return f"{count} environments {tokens / ours:,.0f}, {' and '.join(ratios)}"
+    children = effort.part(5) * count
+    searches = [_search(agent, FORTY_TOKENS, count, children) for agent in agents]
+    ours, ppo, a2c = least_times(*searches, effort=effort)
+    tokens = children * FORTY_TOKENS.max_length
+    ratios = f"{ppo / ours:.1f}x PPO, {a2c / ours:.1f}x A2C"
+    return f"{count} environments {tokens / ours:,.0f}, {ratios}"
 
 
-def _search(agent: Any, space: ConvSpace, count: int, children: int) -> Work:
-    """Return what has `agent` search for so many more children, each paid for nothing."""
-    envs = NASVectorEnv(space, Free(), count)
+def _search(
+    agent: Any, space: ConvSpace, count: int, children: int, archive: Path | None = None
+) -> Work:
+    """Return what has `agent` search for so many more children, trained for nothing."""
+    envs = NASVectorEnv(space, Free(), count, archive=archive)
     return lambda: agent.search(envs, envs.trials + children)
 
 
@@ -206,33 +182,37 @@ def whole_search(effort: Effort) -> Measurement:
                 _, rewards, *_ = sync.step(actions)
             slow.learn(rewards.tolist())
 
-    search = _search(make("reinforce"), TWENTY_TOKENS, count, children)
-    mine, theirs = least_times(search, baseline, effort=effort)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "archive.db"
+        search = _search(make("reinforce"), TWENTY_TOKENS, count, children)
+        on_disk = _search(make("reinforce"), TWENTY_TOKENS, count, children, path)
+        mine, theirs = least_times(search, baseline, effort=effort)
+        (wall,) = least_times(on_disk, effort=effort, clock=time.perf_counter)
     return Measurement(
-        "the whole search, 20 tokens, a free reward",
+        "whole search, 20 tokens, a free reward",
         children / mine,
         children / theirs,
-        "architectures/s",
+        "children/s",
         500.0,
         aim="ours",
-        note="against the naive controller in a SyncVectorEnv over NASEnv; archives in memory",
+        note="against the naive controller in a SyncVectorEnv over NASEnv, archives in memory; "
+        f"by the clock on the wall, with the archive on disk: {children / wall:,.0f} children/s",
     )
 
 
 def importing(effort: Effort) -> Measurement:
     """Import nasgym, without torch."""
-    python, ours, torch_ = least_times(
-        *map(
-            _python,
-            ("pass", "import sys, nasgym; assert 'torch' not in sys.modules", "import torch"),
-        ),
+    python, ours, theirs = least_times(
+        _python("pass"),
+        _python("import sys, nasgym; assert 'torch' not in sys.modules"),
+        _python("import torch"),
         effort=effort,
         clock=time_with_children,
     )
     return Measurement(
         "`import nasgym`",
         ours - python,
-        torch_ - python,
+        theirs - python,
         "s",
         0.5,
         aim="ours",

@@ -17,58 +17,32 @@ from nasgym.architecture import plain
 from nasgym.benchmarks import naive
 from nasgym.benchmarks.clock import Effort, least_times, time_with_children
 from nasgym.benchmarks.measurement import Measurement
+from nasgym.benchmarks.subjects import (
+    LARGE,
+    SMALL,
+    TINY,
+    all_digits,
+    noise,
+    random_children,
+)
 from nasgym.data import ImageData
-from nasgym.networks import flops
-from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
+from nasgym.networks import build, flops
+from nasgym.spaces import ConvArchitecture
 from nasgym.training.batches import prepare
+from nasgym.training.children import JOB
 from nasgym.training.classify import initialised, job, train, validate
-from nasgym.training.recipe import Recipe
+from nasgym.training.machine import precision
+from nasgym.training.recipe import RECIPES, Recipe
 from nasgym.workers import Pool
 
-PRECISION = "float32"
-DTYPE = getattr(torch, PRECISION)
+PRECISION = precision("cpu")
+DTYPE: torch.dtype = getattr(torch, PRECISION)
 
 AUGMENTED = Recipe("benchmark", epochs=1, augment=True)
 """One epoch of random crops in batches of 64."""
 
-PLAIN = Recipe("benchmark", epochs=5)
-"""Five epochs of whole images in batches of 64."""
-
-LARGE = ConvArchitecture(
-    (
-        ConvLayer(3, 3, 24),
-        ConvLayer(3, 3, 36, inputs=(1,)),
-        ConvLayer(5, 3, 36, 2, 2, inputs=(1, 2)),
-        ConvLayer(3, 5, 48, inputs=(3,)),
-        ConvLayer(5, 5, 36, inputs=(3, 4)),
-        ConvLayer(3, 3, 48, 2, 2, inputs=(4, 5)),
-        ConvLayer(5, 5, 48, inputs=(6,)),
-        ConvLayer(3, 3, 64, inputs=(6, 7)),
-    )
-)
-"""Eight layers as the paper's space has them."""
-
-SMALL = ConvArchitecture(
-    (
-        ConvLayer(3, 3, 16),
-        ConvLayer(3, 3, 16, 2, 2, inputs=(1,)),
-        ConvLayer(3, 3, 32, inputs=(2,)),
-        ConvLayer(3, 3, 32, 2, 2, inputs=(2, 3)),
-        ConvLayer(3, 3, 32, inputs=(4,)),
-        ConvLayer(3, 3, 32, 2, 2, inputs=(4, 5)),
-    )
-)
-"""Six layers for a search with little time a child."""
-
-TINY = ConvArchitecture(
-    (
-        ConvLayer(3, 3, 16),
-        ConvLayer(3, 3, 16, inputs=(1,)),
-        ConvLayer(3, 3, 24, inputs=(1, 2)),
-        ConvLayer(3, 3, 32, inputs=(3,)),
-    )
-)
-"""Four layers for the digits."""
+SHORT = replace(RECIPES["short"], epochs=5)
+"""Five epochs of whole images."""
 
 
 def large_child(effort: Effort) -> Measurement:
@@ -89,7 +63,7 @@ def _training(
     fast, slow = _networks(architecture, data)
     ours, baseline = least_times(
         lambda: train(fast, batches, AUGMENTED, seed=0),
-        lambda: naive.train(slow, loader, AUGMENTED.epochs, AUGMENTED.learning_rate),
+        lambda: naive.train(slow, loader, AUGMENTED.epochs),
         effort=effort,
     )
     trained = batches.steps * batches.batch_size
@@ -124,7 +98,7 @@ def input_pipeline(effort: Effort) -> Measurement:
 def validation(effort: Effort) -> Measurement:
     """Validate a child."""
     data = noise(valid=effort.part(512, least=2))
-    batches, (_, loader) = prepare(data, PLAIN, DTYPE), naive.plain(data, PLAIN.batch_size)
+    batches, (_, loader) = prepare(data, SHORT, DTYPE), naive.plain(data, SHORT.batch_size)
     fast, slow = _networks(LARGE, data)
     ours, baseline = least_times(
         lambda: validate(fast, batches), lambda: naive.validate(slow, loader), effort=effort
@@ -142,10 +116,11 @@ def validation(effort: Effort) -> Measurement:
 
 def two_processes(effort: Effort) -> Measurement:
     """Train tiny children in two processes of one thread, and in one process of two threads."""
-    children, settings = effort.part(12, least=2), _settings()
+    images = {"train_size": effort.part(500, least=64), "valid_size": effort.part(1000, least=64)}
+    children, settings = effort.part(4, least=2), _settings(replace(SHORT, epochs=2), images)
     tasks = [{"architecture": plain(TINY)}] * children
     with (
-        Pool("nasgym.training.classify:job", settings, workers=2) as two,
+        Pool(JOB, settings, workers=2) as two,
         Pool("nasgym.benchmarks.training_speed:job_on_two_threads", settings) as one,
     ):
         list(two.run(tasks[:1])), list(one.run(tasks[:1]))  # start
@@ -179,25 +154,25 @@ def job_on_two_threads(settings: Mapping[str, Any]) -> Callable[[Mapping[str, An
 def digits(effort: Effort) -> Measurement:
     """Train children of 4 to 6 layers on digits, for as many epochs as the naive way."""
     data = all_digits()
-    batches, loaders = prepare(data, PLAIN, DTYPE), naive.plain(data, PLAIN.batch_size)
-    architectures = random_children(effort.part(8))
+    batches, loaders = prepare(data, SHORT, DTYPE), naive.plain(data, SHORT.batch_size)
+    architectures = random_children(effort.part(6))
     accuracies: list[float] = []
 
     def ours() -> None:
         accuracies.clear()
         for architecture in architectures:
             network = initialised(architecture, data.input_shape, data.classes, seed=0)
-            accuracies.append(train(network, batches, PLAIN, seed=0).accuracy)
+            accuracies.append(train(network, batches, SHORT, seed=0).accuracy)
 
     def baseline() -> None:
         for architecture in architectures:
-            _, network = _networks(architecture, data)
-            naive.train(network, loaders[0], PLAIN.epochs, PLAIN.learning_rate, loaders[1])
+            network = build(architecture, data.input_shape, data.classes)
+            naive.train(network, loaders[0], SHORT.epochs, loaders[1])
 
     mine, theirs = least_times(ours, baseline, effort=effort)
     children = len(architectures)
     return Measurement(
-        f"children on digits, {PLAIN.epochs} epochs of {len(data.train_labels):,} images",
+        f"children on digits, {SHORT.epochs} epochs of {len(data.train_labels):,} images",
         60 * children / mine,
         60 * children / theirs,
         "children/min",
@@ -208,12 +183,13 @@ def digits(effort: Effort) -> Measurement:
 
 def isolation(effort: Effort) -> Measurement:
     """Train a child in a process of its own; what it would cost in this one is taken off."""
-    children, settings = effort.part(24), _settings()
+    images = {"train_size": 128, "valid_size": 128}
+    children, settings = effort.part(16), _settings(replace(SHORT, epochs=1), images)
     task = {"architecture": plain(TINY)}
     run = job(settings)
 
     def pooled(count: int) -> None:
-        with Pool("nasgym.training.classify:job", settings) as pool:
+        with Pool(JOB, settings) as pool:
             list(pool.run([task] * count))
 
     here, one, all_, spawned = least_times(
@@ -243,57 +219,18 @@ SPAWN = (
 )
 
 
-def noise(*, train: int = 2, valid: int = 2) -> ImageData:
-    """Return images of random pixels: how fast they are handled does not depend on the pixels."""
-    rng = np.random.default_rng(0)
-    shape, classes = (32, 32, 3), 10
-    return ImageData(
-        rng.integers(256, size=(train, *shape), dtype=np.uint8),
-        rng.integers(classes, size=train),
-        rng.integers(256, size=(valid, *shape), dtype=np.uint8),
-        rng.integers(classes, size=valid),
-        tuple(map(str, range(classes))),
-        flips=True,
-    )
-
-
-def all_digits() -> ImageData:
-    """Return scikit-learn's digits, 1,200 to train and 597 to validate on."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = (15 * digits.images[..., None]).astype(np.uint8)
-    order = np.random.default_rng(0).permutation(len(images))
-    train, valid = order[:1200], order[1200:]
-    labels = digits.target.astype(np.int64)
-    return ImageData(
-        images[train], labels[train], images[valid], labels[valid], tuple("0123456789")
-    )
-
-
-def random_children(count: int) -> list[ConvArchitecture]:
-    """Return random networks of 4, 5 and 6 layers in turn."""
-    rng = np.random.default_rng(0)
-    space = replace(PRESETS["digits"], max_layers=6)
-    drawn = (space.with_layers(4 + number % 3) for number in range(count))
-    return [space.decode(space.sample(rng)) for space in drawn]
-
-
 def _networks(architecture: ConvArchitecture, data: ImageData) -> tuple[nn.Module, nn.Module]:
-    """Return the network as it is trained here, and the same as PyTorch lays it out by default."""
-    fast, slow = (
-        initialised(architecture, data.input_shape, data.classes, seed=0) for _ in range(2)
-    )
-    return fast, slow.to(memory_format=torch.contiguous_format)
+    """Return the network as it is trained here, and as PyTorch makes it by default."""
+    shape, classes = data.input_shape, data.classes
+    return initialised(architecture, shape, classes, seed=0), build(architecture, shape, classes)
 
 
-def _settings() -> dict[str, Any]:
-    """Return settings of the job for short trainings on the digits."""
-    recipe = asdict(replace(PLAIN, epochs=1))
+def _settings(recipe: Recipe, data_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of the job that trains children on digits."""
     return {
         "data": "digits",
-        "data_options": {},
-        "recipe": recipe,
+        "data_options": data_options,
+        "recipe": asdict(recipe),
         "seed": 0,
         "device": "cpu",
         "precision": PRECISION,

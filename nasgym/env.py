@@ -187,9 +187,11 @@ def gym_spaces(space: SearchSpace) -> tuple[spaces.MultiDiscrete, spaces.Discret
     """Return the observation and action space of one environment over `space` at its deepest."""
     longest = deepest(space)
     actions = longest.max_options
-    dtype: Any = np.int8 if actions < 127 else np.int64
+    sizes = [actions + 1] * longest.max_length
+    # Stable-Baselines3 adds the sizes up in the dtype of the space.
+    dtype: Any = np.min_scalar_type(-sum(sizes) - 1)
     return (
-        spaces.MultiDiscrete([actions + 1] * longest.max_length, dtype=dtype),
+        spaces.MultiDiscrete(sizes, dtype=dtype),
         spaces.Discrete(actions),
     )
 

@@ -66,6 +66,15 @@ def test_a_child_that_takes_too_long_is_data() -> None:
     assert evaluation.accuracy == 0.0
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits memory")
+def test_a_child_that_needs_too_much_memory_is_data() -> None:
+    large = ConvArchitecture((ConvLayer(7, 7, 512), ConvLayer(7, 7, 512, inputs=(1,))))
+    evaluator = ChildTraining(workers=1, memory_limit=0.02, **SMALL)
+    evaluations = evaluator.evaluate([large, GOOD[0]])
+    evaluator.close()
+    assert [evaluation.status for evaluation in evaluations] == ["oom", "ok"]
+
+
 def test_a_failure_in_this_process_is_data_too(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluator = ChildTraining(workers=0, **SMALL)
     for error, status in ((MemoryError(), "oom"), (KeyError("x"), "exception")):
@@ -105,7 +114,10 @@ def test_the_context_names_what_decides_the_outcome_and_nothing_else() -> None:
     [
         ({"recipe": "long"}, "short, paper"),
         ({"epochs": 0}, "epochs"),
+        ({"epochs": 2.5}, "epochs"),
         ({"workers": -1}, "workers"),
+        ({"seed": -1}, "seed"),
+        ({"train_size": "500"}, "train_size"),
         ({"time_limit": 0}, "time_limit"),
         ({"memory_limit": -1}, "memory_limit"),
         ({"device": "tpu"}, "'auto', 'cpu' or 'cuda'"),

@@ -18,8 +18,15 @@ from nasgym.data import ImageData, load
 from nasgym.networks import flops, parameters
 from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
 from nasgym.training import classify
-from nasgym.training.batches import VALIDATED_AT_ONCE, Batches, prepare
-from nasgym.training.classify import child_seed, initialised, job, train, validate
+from nasgym.training.batches import Batches, prepare
+from nasgym.training.classify import (
+    VALIDATED_AT_ONCE,
+    child_seed,
+    initialised,
+    job,
+    train,
+    validate,
+)
 from nasgym.training.recipe import RECIPES, Recipe
 
 SHORT, PAPER = RECIPES["short"], RECIPES["paper"]

@@ -147,11 +147,10 @@ def reference(
             total, count = torch.zeros_like(h), 0
             while True:
                 assert decision.source is not None
-                embedded = table[words.source(decision.source)]
+                embedded = table[words.sources[decision.source]]
                 previous = anchors.get(decision.source, embedded)
                 score = weights["attention_vector"] @ torch.tanh(
-                    weights["attention_previous"] @ previous
-                    + weights["attention_current"] @ h
+                    weights["attention_previous"] @ previous + weights["attention_current"] @ h
                 )
                 bit = decide(torch.stack([1 - score.sigmoid(), score.sigmoid()]))
                 total, count = total + bit * embedded, count + bit
@@ -331,9 +330,7 @@ def test_weights_are_drawn_by_the_seed_alone() -> None:
     before = torch.get_rng_state()
     one, again, other = (Controller(space, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
-    flat = [
-        torch.cat([p.detach().flatten() for p in c.parameters()]) for c in (one, again, other)
-    ]
+    flat = [torch.cat([p.detach().flatten() for p in c.parameters()]) for c in (one, again, other)]
     assert torch.equal(flat[0], flat[1])
     assert not torch.equal(flat[0], flat[2])
     assert 0.0799 < float(flat[0].abs().max()) <= 0.08

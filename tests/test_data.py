@@ -6,7 +6,10 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -213,7 +216,7 @@ def edition_of(path: Path) -> Edition:
     """Return the edition whose archive is the file at `path`."""
     content = path.read_bytes()
     checksum = f"md5:{hashlib.md5(content).hexdigest()}"
-    return Edition(SMALL, 20, checksum=checksum, size=len(content), url=f"file:///x/{path.name}")
+    return Edition(SMALL, 20, checksum=checksum, size=len(content))
 
 
 def write_archive(folder: Path, members: list[Member]) -> Edition:
@@ -316,7 +319,7 @@ def test_an_archive_with_another_checksum_is_not_opened(folder: Path) -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_truncated_archive_is_refused(share: float, folder: Path) -> None:
     edition = write_archive(folder, good_members())
-    path = edition.archive
+    path = folder / cifar10.ARCHIVE
     path.write_bytes(path.read_bytes()[: int(share * edition.size)])
     with pytest.raises(DatasetError, match="is damaged") as error:
         cifar10.pool(edition_of(path))
@@ -384,6 +387,26 @@ def test_a_wrong_download_leaves_nothing(fault: str, folder: Path, origin: Editi
     assert list(folder.iterdir()) == []
 
 
+def test_a_connection_that_breaks_leaves_nothing(folder: Path, origin: Edition) -> None:
+    class HalfTheFile(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(origin.size))
+            self.end_headers()
+            self.wfile.write(bytes(origin.size // 2))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), HalfTheFile) as server:
+        Thread(target=server.handle_request).start()
+        url = f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz"
+        with pytest.raises((ConnectionError, DatasetError)) as error:
+            cifar10.download(edition=replace(origin, url=url))
+    one_line(error)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_broken_download_says_where_to_put_the_file(folder: Path) -> None:
     edition = Edition(url="file:///nowhere/cifar-10-binary.tar.gz")
     with pytest.raises(ConnectionError, match="put it at") as error:
@@ -404,13 +427,10 @@ def test_a_download_replaces_a_damaged_file_and_leaves_a_good_one(
     assert path.stat().st_size == origin.size
 
 
-def test_only_what_can_be_fetched_is(folder: Path) -> None:
-    assert data.available()["cifar10"].startswith("not here")
-    with pytest.raises(ValueError, match="'cifar10'"):
-        data.fetch("digits")
+def test_an_unpacked_folder_needs_no_download(folder: Path) -> None:
+    assert cifar10.find() is None
     (folder / FOLDER).mkdir()
-    assert data.fetch("cifar10") == folder / FOLDER
-    assert data.available()["cifar10"] == str(folder / FOLDER)
+    assert cifar10.download() == cifar10.find() == folder / FOLDER
 
 
 def test_the_data_folder_is_the_users_choice_or_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nasgym.data import cifar10, digits, images
 from nasgym.data.dataset import DatasetError, ImageData
-from nasgym.data.download import Progress, data_folder
+from nasgym.data.download import data_folder
 
 
 def load(
@@ -33,24 +33,4 @@ def load(
     return pool.split(seed, train_size, valid_size, image_size)
 
 
-def available() -> dict[str, str]:
-    """Return the names of the built-in data sets and where each one is, or how to get it."""
-    where = cifar10.find()
-    return {
-        "digits": "comes with scikit-learn",
-        "cifar10": str(where) if where else "not here: `nasgym data cifar10` downloads it",
-    }
-
-
-def fetch(name: str, progress: Progress | None = None) -> Path:
-    """Download a built-in data set unless it is here, and return where it is.
-
-    `progress` is told the bytes so far and in all. Raises ValueError for an unknown name,
-    ConnectionError or DatasetError for a download that failed, in one line.
-    """
-    if name != "cifar10":
-        raise ValueError(f"there is nothing to download for {name!r}: only 'cifar10' is")
-    return cifar10.download(progress)
-
-
-__all__ = ["DatasetError", "ImageData", "available", "data_folder", "fetch", "load"]
+__all__ = ["DatasetError", "ImageData", "data_folder", "load"]

@@ -17,6 +17,7 @@ from nasgym.data.dataset import DatasetError, Images, Labels, Pool
 from nasgym.data.download import Progress, data_folder, fetch, verified
 
 FOLDER = "cifar-10-batches-bin"
+ARCHIVE = "cifar-10-binary.tar.gz"
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILES = ("test_batch.bin",)
 NAMES = (
@@ -44,21 +45,11 @@ class Edition:
     valid: int = 5000
     """Training images set apart for validation (Zoph & Le 2017, section 4.1)."""
     url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-    """Where the archive comes from; the end of it is the archive's name."""
+    """Where the archive comes from."""
     checksum: str = "md5:c32a1d4ab5d03f1284b67883e8d87530"
     """Of the archive."""
     size: int = 170_052_171
     """Bytes of the archive."""
-
-    @property
-    def archive(self) -> Path:
-        """Return where the archive lies if it is here."""
-        return data_folder() / PurePosixPath(self.url).name
-
-    @property
-    def folder(self) -> Path:
-        """Return where the files lie if they are unpacked."""
-        return data_folder() / FOLDER
 
 
 OFFICIAL = Edition()
@@ -79,20 +70,21 @@ def test_images(edition: Edition = OFFICIAL) -> tuple[Images, Labels]:
     return _read(TEST_FILES, edition)
 
 
-def find(edition: Edition = OFFICIAL) -> Path | None:
-    """Return the folder or the archive that the data set is read from, None if it is not here."""
-    if edition.folder.is_dir():
-        return edition.folder
-    return edition.archive if edition.archive.is_file() else None
+def find() -> Path | None:
+    """Return the folder or the archive that the data set is read from, None if neither is here."""
+    folder, archive = data_folder() / FOLDER, data_folder() / ARCHIVE
+    if folder.is_dir():
+        return folder
+    return archive if archive.is_file() else None
 
 
 def download(progress: Progress | None = None, edition: Edition = OFFICIAL) -> Path:
     """Fetch the archive, unless it or its unpacked folder is here, and return where that is."""
-    if edition.folder.is_dir():
-        return edition.folder
+    if (data_folder() / FOLDER).is_dir():
+        return data_folder() / FOLDER
     return fetch(
         edition.url,
-        edition.archive,
+        data_folder() / ARCHIVE,
         checksum=edition.checksum,
         size=edition.size,
         progress=progress,
@@ -100,13 +92,13 @@ def download(progress: Progress | None = None, edition: Edition = OFFICIAL) -> P
 
 
 def _read(names: Sequence[str], edition: Edition) -> tuple[Images, Labels]:
-    where = find(edition)
+    where = find()
     if where is None:
         raise FileNotFoundError(
-            f"CIFAR-10 is neither at {edition.archive} nor unpacked at {edition.folder}; "
-            f"`nasgym data cifar10` downloads it"
+            f"CIFAR-10 is neither at {data_folder() / ARCHIVE} nor unpacked in {FOLDER} beside "
+            f"it; `nasgym data cifar10` downloads it"
         )
-    read = _read_folder if where == edition.folder else _read_archive
+    read = _read_folder if where.is_dir() else _read_archive
     content = read(where, names, edition)
     records = np.concatenate([_records(where / name, content[name]) for name in names])
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)

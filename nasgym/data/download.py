@@ -3,10 +3,7 @@
 import hashlib
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 
 from nasgym.data.dataset import DatasetError
@@ -44,6 +41,8 @@ def fetch(
     file appears under its name only when both are right, so a broken download never passes for
     the data. Raises ConnectionError or DatasetError, in one line.
     """
+    from http.client import HTTPException
+
     if destination.is_file() and verified(destination, checksum):
         return destination
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +72,8 @@ def verified(path: Path, checksum: str) -> bool:
 
 def _copy(url: str, part: Path, size: int, progress: Progress | None) -> None:
     """Write what `url` sends to `part`, at most one block more than `size` bytes."""
+    import urllib.request
+
     with (
         urllib.request.urlopen(url, timeout=SECONDS_OF_SILENCE) as response,
         part.open("wb") as file,

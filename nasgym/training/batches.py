@@ -20,9 +20,6 @@ from nasgym.training.recipe import Recipe
 AT_ONCE = 1000
 """Images prepared at a time, so that what is made on the way stays small."""
 
-VALIDATED_AT_ONCE = 250
-"""Images in a batch of validation."""
-
 
 @dataclass(frozen=True, eq=False)
 class Batches:
@@ -71,14 +68,6 @@ class Batches:
             cut = crops[image, mirrored, row, column]
             images = cut.view(self.batch_size, height, width, -1).permute(0, 3, 1, 2)
             yield images, self.train_labels[image]
-
-    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) of all validation images, in order."""
-        yield from zip(
-            torch.split(self.valid_images, VALIDATED_AT_ONCE),
-            torch.split(self.valid_labels, VALIDATED_AT_ONCE),
-            strict=True,
-        )
 
     def _crops(self) -> Tensor:
         """Return a view of all crops: (n, mirrored, top, left, height, width * channels).

@@ -14,7 +14,7 @@ from nasgym.evaluation import Evaluation
 from nasgym.networks import flops
 from nasgym.nursery import lacks_memory
 from nasgym.training import machine
-from nasgym.training.recipe import RECIPES
+from nasgym.training.recipe import RECIPES, Recipe
 from nasgym.workers import Pool
 
 JOB = "nasgym.training.classify:job"
@@ -49,14 +49,14 @@ class ChildTraining:
         `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
         the split of the data and, with its architecture, each child's weights and batches.
         `device` is "cpu", "cuda" or "auto". `workers` is by default the number of cores; 0 trains
-        in this process, without limits, for debugging. `time_limit` is in seconds a child and
-        `memory_limit` in GiB a child.
+        in this process, with torch on one thread and without limits, for debugging. `time_limit`
+        is in seconds a child and `memory_limit` in GiB a child.
 
         Raises ValueError or FileNotFoundError, in one line, for what cannot be.
         """
-        if recipe not in RECIPES:
-            raise ValueError(f"recipe {recipe!r} is none of {', '.join(RECIPES)}")
-        chosen = RECIPES[recipe] if epochs is None else replace(RECIPES[recipe], epochs=epochs)
+        _check_whole(0, seed=seed, workers=workers)
+        _check_whole(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
+        chosen = _recipe(recipe, epochs)
         options: dict[str, Any] = {
             "seed": seed,
             "train_size": train_size,
@@ -81,7 +81,10 @@ class ChildTraining:
         evaluations are, bit by bit."""
         self._settings = how | {"data": data, "data_options": options}
         self._run: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-        self._pool = _pool(self._settings, workers, time_limit, memory_limit)
+        if workers is None:
+            workers = cores()
+        limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
+        self._pool = Pool(JOB, self._settings, workers=workers, **limits) if workers else None
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         """Return one evaluation for each of `architectures`, in order."""
@@ -118,19 +121,17 @@ class ChildTraining:
             return Evaluation(status=status, error=traceback.format_exc())
 
 
-def _pool(
-    settings: Mapping[str, Any],
-    workers: int | None,
-    time_limit: float | None,
-    memory_limit: float | None,
-) -> Pool | None:
-    if workers is None:
-        workers = cores()
-    if workers < 0:
-        raise ValueError(f"workers must be 0 or more, not {workers}")
-    if workers == 0:
-        return None
-    return Pool(JOB, settings, workers=workers, time_limit=time_limit, memory_limit=memory_limit)
+def _recipe(name: str, epochs: int | None) -> Recipe:
+    if name not in RECIPES:
+        raise ValueError(f"recipe {name!r} is none of {', '.join(RECIPES)}")
+    _check_whole(1, epochs=epochs)
+    return RECIPES[name] if epochs is None else replace(RECIPES[name], epochs=epochs)
+
+
+def _check_whole(least: int, **values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
 def cores() -> int:

@@ -1,0 +1,62 @@
+"""The figures of a run and of a comparison: right numbers, and something to look at."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nasgym import Evaluation, NASVectorEnv
+from nasgym.benchmarks.compare import Comparison, curves, difference_error
+from nasgym.figures import WINDOW, moving_mean, write_figures
+from tests.free_search import ID, register
+from tests.spaces import Numbers, Stack
+
+
+class Flaky(Numbers):
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        outcomes = super().evaluate(architectures)
+        return [o if o.accuracy > 0.2 else Evaluation(status="nan") for o in outcomes]
+
+
+def test_moving_mean_equals_the_plain_definition() -> None:
+    values = np.random.default_rng(0).random(2 * WINDOW + 7)
+    plain = [values[max(0, i + 1 - WINDOW) : i + 1].mean() for i in range(len(values))]
+    assert moving_mean(values) == pytest.approx(plain)
+
+
+def test_a_run_with_failures_and_repeats_is_drawn(tmp_path: Path) -> None:
+    envs = NASVectorEnv(Stack(), Flaky(), num_envs=8)
+    assert write_figures(tmp_path, envs.archive) == []
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        envs.play([envs.space.sample(rng) for _ in range(8)])
+    paths = write_figures(tmp_path, envs.archive, entropy=[(8, 1.0), (32, 0.5)])
+    assert [path.name for path in paths] == ["best.png", "rewards.png", "policy.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_the_error_of_a_difference_equals_the_textbooks() -> None:
+    one, other = np.array([[1.0, 2.0, 4.0]]), np.array([[0.0, 2.0]])
+    assert difference_error(one, other) == pytest.approx(math.sqrt((7 / 3) / 3 + 2 / 2))
+
+
+def test_agents_are_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    register_once()
+    agents = ("random", "evolution:population=5,sample=2")
+    comparison = Comparison(ID, agents, seeds=2, children=16, last=8, out=tmp_path)
+    for _ in range(2):  # the second time nothing is left to run
+        comparison.main()
+        assert "above the first agent" in capsys.readouterr().out
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+    figure = curves({"random": np.ones((2, 5)), "other": np.zeros((1, 5))}, "title")
+    assert len(figure.axes) == 2
+
+
+def register_once() -> None:
+    import gymnasium as gym
+
+    if ID not in gym.registry:
+        register()
