@@ -44,7 +44,7 @@ class Settings:
 
 PRESETS: Mapping[str, Settings] = {
     "paper": Settings(),
-    "short": Settings(lr=0.02, decay=0.9, entropy=0.05, standardise=True),
+    "short": Settings(lr=0.02, decay=0.9, entropy=0.5, standardise=True),
 }
 """Settings by name: the paper's, for thousands of children, and some for hundreds."""
 

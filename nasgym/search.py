@@ -122,12 +122,13 @@ class Run:
         options = {**plan.env_options, "archive": str(self.archive_path)}
         if plan.workers is not None:
             options["workers"] = plan.workers
+        not_ours = f"{plan.env} is no environment that searches architectures"
         try:
             env = gym.make_vec(plan.env, num_envs=plan.num_envs, **options).unwrapped
-        except TypeError as error:  # not one of ours: it takes no archive
-            env = error
+        except TypeError as error:  # it takes no archive
+            raise SearchError(f"{not_ours}: {error}") from None
         if not isinstance(env, Task):
-            raise SearchError(f"{plan.env} is no environment that searches architectures: {env}")
+            raise SearchError(not_ours)
         env.resume(0)
         for trials, state in env.archive.agent_states():
             agent.restore(state)

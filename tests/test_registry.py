@@ -3,7 +3,6 @@
 import json
 import pickle
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ QUICK = {"epochs": 1, "layers": 2, "workers": 1, "train_size": 100, "valid_size"
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]]:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """A data folder, and the options each id needs with it."""
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
     batches = tmp_path / "cifar-10-batches-bin"
@@ -34,7 +33,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
-    yield {
+    return {
         "NAS-Digits-v0": {},
         "NAS-CIFAR10-v0": {},
         "NAS-Images-v0": {"data": str(tmp_path / "mine.npz")},
