@@ -1,9 +1,9 @@
 """The archive: every child ever trained and every episode ever finished, in one SQLite file.
 
 Write-ahead logging with `synchronous=FULL`: what `store`, `record` and `save_agent` were given is
-on disk when they return, and a process killed at any moment leaves whole transactions only. Children
-are kept once (`results`), however many episodes (`trials`) ended in them. The agent's state lies
-in the same file, so that it can never disagree with the trials.
+on disk when they return, and a process killed at any moment leaves whole transactions only.
+Children are kept once (`results`), however many episodes (`trials`) ended in them. The agent's
+state lies in the same file, so that it can never disagree with the trials.
 """
 
 import hashlib

@@ -94,8 +94,8 @@ class Display:
         progress, outcome = self.progress, trial.status + (", cached" if trial.cached else "")
         best = "" if progress.best is None else f"  best {progress.best.reward:.4f}"
         return (
-            f"{progress.done}/{progress.budget}  child {trial.number}  reward {trial.reward:.4f} ({outcome})"
-            f"{best}  {progress.per_minute:.0f} a minute  {progress.left} left"
+            f"{progress.done}/{progress.budget}  child {trial.number}  reward {trial.reward:.4f} "
+            f"({outcome}){best}  {progress.per_minute:.0f} a minute  {progress.left} left"
         )
 
     def __rich__(self) -> Table:

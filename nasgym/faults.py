@@ -7,7 +7,7 @@ _POINT = os.environ.get("NASGYM_CRASH_AT", "")
 
 
 def crash_point(name: str) -> None:
-    """Die here, as by kill -9, if NASGYM_CRASH_AT is this point, or "name:n" for its n-th passing."""
+    """Die here, as by kill -9, if NASGYM_CRASH_AT is `name`, or "name:n" at the n-th passing."""
     global _POINT
     wanted, _, passes = _POINT.partition(":")
     if name != wanted:

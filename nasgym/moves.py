@@ -17,7 +17,7 @@ class Moves:
     written any more. Shapes are (states + 1, actions), the last row being the end.
     """
 
-    written: NDArray[np.integer[Any]]
+    written: NDArray[Any]
     """What the observation shows: the token plus one, 0 after the end."""
     successor: NDArray[np.int64]
     """The next state."""
@@ -34,7 +34,7 @@ class Moves:
         automaton = space.automaton
         states, end = np.arange(automaton.end + 1)[:, None], automaton.end
         token = np.arange(actions) % automaton.num_options[:, None]
-        written = (token + 1).astype(np.int8 if actions < 127 else np.int64)
+        written = (token + 1).astype(np.min_scalar_type(actions))
         written[end] = 0
         successor = automaton.successor[states, token]
         return cls(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ class Purse(SearchSpace):
         return list(tokens)
 
 
-SMALL = {"filter_heights": (1, 3), "filter_widths": (3,), "filters": (8, 16)}
+SMALL: dict[str, Any] = {"filter_heights": (1, 3), "filter_widths": (3,), "filters": (8, 16)}
 FILTERS_FIRST = (
     "filters",
     "filter_height",
@@ -93,7 +94,7 @@ def make(space: SearchSpace, *, scale: float = 12.0, seed: int = 0, layers: int 
     controller = Controller(space, hidden=10, layers=layers, seed=seed)
     with torch.no_grad():
         for parameter in controller.parameters():
-            parameter *= scale
+            parameter.mul_(scale)
     return controller
 
 

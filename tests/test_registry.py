@@ -18,7 +18,13 @@ from nasgym import NASEnv, NASVectorEnv
 from nasgym.env import RENDER_MODES
 from nasgym.registry import ENVIRONMENTS
 
-QUICK = {"epochs": 1, "layers": 2, "workers": 1, "train_size": 100, "valid_size": 100}
+QUICK: dict[str, Any] = {
+    "epochs": 1,
+    "layers": 2,
+    "workers": 1,
+    "train_size": 100,
+    "valid_size": 100,
+}
 
 
 @pytest.fixture(autouse=True)
