@@ -55,7 +55,7 @@ class _Graph:
                 for node in order
             ]
             return described, order
-        candidates = []
+        candidates: list[tuple[list[Any], list[int]]] = []
         seen = set()
         for node in tied:
             around = (tuple(self.inputs[node]), tuple(self.outputs[node]))
