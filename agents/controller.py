@@ -39,6 +39,7 @@ class Controller(nn.Module):
         super().__init__()
         deepest = space if space.max_layers is None else space.with_layers(space.max_layers)
         self.vocabulary = Vocabulary(deepest)
+        _keep_memory()
         self._deepest = self._latest = Chart(deepest, self.vocabulary)
         self._traces = Traces(self._deepest)
         # Made without values: to draw the usual ones would move PyTorch's global generator.
@@ -115,3 +116,12 @@ class Controller(nn.Module):
         log_yes, log_no = F.logsigmoid(logits), F.logsigmoid(-logits)
         entropy = -log_yes.exp() * log_yes - log_no.exp() * log_no
         return torch.where(bits > 0, log_yes, log_no), entropy
+
+
+def _keep_memory() -> None:
+    """Have the C library keep the memory that one pass of the LSTM leaves to the next.
+
+    glibc gives large blocks back to the system, until one even larger was freed. Without that, 64
+    strings of 40 tokens touch 2,000 new pages an update and take 23 ms instead of 17.
+    """
+    torch.empty(2**23 - 2**13)  # the largest block that counts: 32 MiB, untouched

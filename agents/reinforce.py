@@ -1,6 +1,7 @@
 """REINFORCE with the paper's controller (Zoph & Le 2017, sections 3.2 and 4.1)."""
 
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.agents.controller import Controller
@@ -20,7 +22,7 @@ SMALLEST_SPREAD = 1e-6
 
 @dataclass(frozen=True)
 class Settings:
-    """How the controller learns."""
+    """How the controller learns; by default as the paper's."""
 
     lr: float = 0.0006
     """Adam's learning rate."""
@@ -29,7 +31,8 @@ class Settings:
     decay: float = 0.95
     """Of the baseline, an exponential moving average of the rewards; the paper gives none."""
     entropy: float = 0.0
-    """Weight of the mean entropy of a decision, in units of the reward's spread in the batch."""
+    """Weight of the mean entropy of a decision, in nats, beside the rewards or, if these are
+    standardised, beside rewards with a spread of 1."""
     standardise: bool = False
     """Whether advantages are divided by their spread, a moving average like the baseline."""
     hidden: int = 35
@@ -46,15 +49,24 @@ PRESETS: Mapping[str, Settings] = {
     "paper": Settings(),
     "short": Settings(lr=0.02, decay=0.9, entropy=0.5, standardise=True),
 }
-"""Settings by name: the paper's, for thousands of children, and some for hundreds."""
+"""Settings by name: the paper's, for thousands of children, and some for hundreds.
+
+"short" lies in the middle of a plain. Chosen on strings of 18 decisions, rewards predicted from
+1,020 trained children of NAS-Digits or random functions half made of interactions, 20 seeds of 300
+children each: with lr 0.01 to 0.02 and 4 to 16 children a batch the last 50 children are equally
+good within 3 % of what they gain over random ones; 0.03 is not safe, and the paper's gains a fifth
+as much. The entropy costs nothing and leaves a quarter fewer strings drawn twice. Other decays,
+clipped gradients, ranks in place of rewards and 24 or 64 units made no difference.
+"""
 
 
 class Reinforce(AskTellAgent):
     """Sample m strings, train their children, follow the gradient of the expected reward.
 
-    The loss is -(1/m) sum_k log P(string k) (R_k - b), with b the average of earlier rewards alone:
-    it does not depend on the strings it is subtracted for, so the gradient is not biased. For the
-    first batch there is none, and its own mean serves.
+    The gradient is (1/m) sum_k grad log P(string k) (R_k - b), where b averages earlier rewards
+    alone: it does not depend on the strings it is subtracted for, so nothing is biased. The first
+    batch has no earlier rewards and its own mean for b: that is (m - 1) / m of the gradient with
+    the mean of the others, which is not biased either.
     """
 
     def __init__(self, seed: int = 0, *, preset: str = "paper", **options: Any) -> None:
@@ -71,58 +83,43 @@ class Reinforce(AskTellAgent):
         self.rng = np.random.default_rng(seed)
         self.baseline = MovingAverage(self.settings.decay)
         self.spread = MovingAverage(self.settings.decay)
-        self.controller: Controller | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._restored: Mapping[str, Any] | None = None
+        self._learner: tuple[Controller, torch.optim.Adam] | None = None
+        self._saved: bytes | None = None
         self._entropy: list[tuple[int, float]] = []
 
     def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
         """Sample `count` strings."""
-        return self._policy(space).sample(count, self.rng, space)
+        if self._learner is None:
+            self._learner = self._begin(space)
+        with one_thread():
+            return self._learner[0].sample(count, self.rng, space)
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Make one update from the children of a batch."""
-        assert self.controller is not None and self._optimizer is not None
-        rewards = np.array([trial.reward for trial in trials])
-        advantages = rewards - (rewards.mean() if self.baseline.empty else self.baseline.value)
-        scale = 1.0
-        if self.settings.standardise:
-            squares = np.square(advantages)
-            scale = float(np.sqrt(squares.mean() if self.spread.empty else self.spread.value))
-            self.spread.update(squares)
-        self.baseline.update(rewards)
-
+        if self._learner is None:
+            raise RuntimeError("propose strings first: the controller is made for their space")
+        controller, adam = self._learner
+        advantages = torch.from_numpy(self._advantages(trials))
         with one_thread():
-            log_prob, entropy = self.controller.score([trial.tokens for trial in trials])
-            weights = torch.tensor(advantages / max(scale, SMALLEST_SPREAD), dtype=log_prob.dtype)
-            loss = -(log_prob * weights).mean() - self.settings.entropy * entropy.mean()
-            self._optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            log_prob, entropy = controller.score([trial.tokens for trial in trials])
+            objective = (log_prob * advantages).mean() + self.settings.entropy * entropy.mean()
+            adam.zero_grad()
+            (-objective).backward()  # type: ignore[no-untyped-call]
+            adam.step()
         self._entropy.append((trials[-1].number + 1, entropy.mean().item()))
 
     def entropy(self) -> list[tuple[int, float]]:
         """Return (children finished, mean entropy of a decision in nats) after each batch."""
         return list(self._entropy)
 
-    def _policy(self, space: SearchSpace) -> Controller:
-        """Return the controller, made for the depths of `space` at the first proposal."""
-        if self.controller is None:
-            controller = Controller(space, hidden=self.settings.hidden, seed=self.seed)
-            optimizer = torch.optim.Adam(controller.parameters(), self.settings.lr, fused=True)
-            if self._restored is not None:
-                controller.load_state_dict(self._restored["controller"])
-                optimizer.load_state_dict(self._restored["optimizer"])
-            self.controller, self._optimizer = controller, optimizer
-        return self.controller
-
     def state(self) -> bytes | None:
-        """Return weights, Adam's moments, averages and the generator."""
-        if self.controller is None or self._optimizer is None:
-            return None
+        """Return weights, Adam's moments, averages and the generator; None before the first."""
+        if self._learner is None:
+            return self._saved
+        controller, adam = self._learner
         state = {
-            "controller": self.controller.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "controller": controller.state_dict(),
+            "adam": adam.state_dict(),
             "averages": [asdict(average) for average in (self.baseline, self.spread)],
             "generator": generator_state(self.rng),
             "entropy": self._entropy,
@@ -133,11 +130,41 @@ class Reinforce(AskTellAgent):
 
     def restore(self, state: bytes) -> None:
         """Go back to what `state` returned."""
-        self._restored = known = torch.load(io.BytesIO(state), weights_only=True)
-        self.controller = self._optimizer = None
-        self.baseline, self.spread = (MovingAverage(**values) for values in known["averages"])
+        known = _load(state)
+        self.baseline, self.spread = (MovingAverage(**average) for average in known["averages"])
         self.rng = generator_from(known["generator"])
-        self._entropy = [tuple(point) for point in known["entropy"]]
+        self._entropy = list(known["entropy"])
+        self._learner, self._saved = None, state
+
+    def _begin(self, space: SearchSpace) -> tuple[Controller, torch.optim.Adam]:
+        """Make the controller for every depth of `space`, as it was saved if it was."""
+        controller = Controller(space, hidden=self.settings.hidden, seed=self.seed)
+        adam = torch.optim.Adam(controller.parameters(), self.settings.lr, fused=True)
+        if self._saved is not None:
+            known = _load(self._saved)
+            controller.load_state_dict(known["controller"])
+            adam.load_state_dict(known["adam"])
+        return controller, adam
+
+    def _advantages(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
+        """Return how much better each child is than earlier ones, which they join."""
+        for trial in trials:
+            if not math.isfinite(trial.reward):
+                raise ValueError(
+                    f"the reward of child {trial.number} is {trial.reward}: it must be finite"
+                )
+        rewards = np.array([trial.reward for trial in trials])
+        advantages = rewards - self.baseline.value_or(rewards)
+        squares = advantages**2
+        scale = math.sqrt(self.spread.value_or(squares)) if self.settings.standardise else 1.0
+        self.baseline.update(rewards)
+        self.spread.update(squares)
+        return advantages / max(scale, SMALLEST_SPREAD)
+
+
+def _load(state: bytes) -> dict[str, Any]:
+    known: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
+    return known
 
 
 @contextmanager
@@ -166,15 +193,9 @@ class MovingAverage:
     weight: float = 0.0
     """The sum of the weights; 0 before the first value."""
 
-    @property
-    def empty(self) -> bool:
-        """Return whether there was no value yet."""
-        return self.weight == 0.0
-
-    @property
-    def value(self) -> float:
-        """Return the average of the values so far, of which there must be one."""
-        return self.total / self.weight
+    def value_or(self, values: NDArray[np.float64]) -> float:
+        """Return the average, or that of `values` if there was none before."""
+        return self.total / self.weight if self.weight else float(values.mean())
 
     def update(self, values: Iterable[float]) -> None:
         """Take in `values`, one after the other."""

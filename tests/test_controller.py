@@ -1,21 +1,19 @@
 """The controller: exact on every kind of space, against a plain reference and by enumeration."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nasgym.agents.controller import Controller
 from nasgym.space import Decision, SearchSpace, Tokens
 from nasgym.spaces import ConvSpace
+from tests.plain_controller import Choose, reference, spell
 from tests.spaces import Stack
-
-Choose = Callable[[int, Tensor], int]
 
 
 class Wired(SearchSpace):
@@ -96,79 +94,6 @@ def make(space: SearchSpace, *, scale: float = 12.0, seed: int = 0, layers: int 
         for parameter in controller.parameters():
             parameter.mul_(scale)
     return controller
-
-
-def reference(
-    controller: Controller, space: SearchSpace, choose: Choose
-) -> tuple[Tokens, Tensor, Tensor]:
-    """Write a string decision by decision, the plain way.
-
-    `choose(place, p)` returns the token, given the probabilities of all tokens. Returns the
-    string, its log-probability and the sum of the entropies of its decisions.
-    """
-    words = controller.vocabulary
-    weights = dict(controller.named_parameters())
-    table = weights["embedding"]
-    hidden = table.shape[1]
-    state = [(table.new_zeros(hidden), table.new_zeros(hidden))] * controller.lstm.num_layers
-    tokens: list[int] = []
-    probabilities: list[Tensor] = []
-    entropies: list[Tensor] = []
-    anchors: dict[int, Tensor] = {}
-
-    def lstm(x: Tensor) -> Tensor:
-        for layer, (h, c) in enumerate(state):
-            gates = weights[f"lstm.weight_ih_l{layer}"] @ x + weights[f"lstm.bias_ih_l{layer}"]
-            gates = gates + weights[f"lstm.weight_hh_l{layer}"] @ h
-            i, f, g, o = (gates + weights[f"lstm.bias_hh_l{layer}"]).chunk(4)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            x = o.sigmoid() * c.tanh()
-            state[layer] = (x, c)
-        return x
-
-    def decide(p: Tensor) -> int:
-        token = choose(len(tokens), p)
-        tokens.append(token)
-        probabilities.append(p[token])
-        entropies.append(torch.special.entr(p).sum())
-        return token
-
-    decision: Decision | None = space.first()
-    told = table[words.start]
-    while decision is not None:
-        h = lstm(told)
-        if decision.source is None:
-            options = list(words.options(decision))
-            logits = weights["head_weight"][options] @ h + weights["head_bias"][options]
-            token = decide(logits.softmax(0))
-            told, after = table[options[token]], space.following(decision, token)
-            if after is None or after.layer != decision.layer:
-                anchors.setdefault(decision.layer, h)
-        else:
-            total, count = torch.zeros_like(h), 0
-            while True:
-                assert decision.source is not None
-                embedded = table[words.sources[decision.source]]
-                previous = anchors.get(decision.source, embedded)
-                score = weights["attention_vector"] @ torch.tanh(
-                    weights["attention_previous"] @ previous + weights["attention_current"] @ h
-                )
-                bit = decide(torch.stack([1 - score.sigmoid(), score.sigmoid()]))
-                total, count = total + bit * embedded, count + bit
-                one, other = space.following(decision, 0), space.following(decision, 1)
-                after = other if bit else one
-                same = one == other and after is not None and after.layer == decision.layer
-                if not same or after is None or after.source is None:
-                    break
-                decision = after
-            anchors[decision.layer] = h
-            told = total / (1 + count)
-        decision = after
-    return tuple(tokens), torch.stack(probabilities).log().sum(), torch.stack(entropies).sum()
-
-
-def spell(tokens: Tokens) -> Choose:
-    return lambda place, _: tokens[place]
 
 
 @every_space

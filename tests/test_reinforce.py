@@ -1,0 +1,187 @@
+"""REINFORCE: the paper's update to the last digit, resumed bit for bit, and learning."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nasgym import Evaluation, NASVectorEnv
+from nasgym.agents.controller import Controller
+from nasgym.agents.reinforce import Reinforce
+from nasgym.archive import Trial
+from nasgym.space import SearchSpace, Tokens
+from nasgym.spaces import ConvSpace
+from tests.plain_controller import reference, spell
+from tests.spaces import Numbers, Stack
+
+SPACE = ConvSpace(layers=3, max_layers=3, strides=(1, 2))
+
+
+class Firsts:
+    """Pays for the share of layers whose filters are the first option of each kind."""
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        return [Evaluation(accuracy=self.share(one)) for one in architectures]
+
+    @staticmethod
+    def share(architecture: Any) -> float:
+        layers = architecture.layers
+        chosen = [(layer.filter_height == 1, layer.filter_width == 1) for layer in layers]
+        return float(np.mean(chosen))
+
+
+def search(agent: Reinforce, space: SearchSpace, budget: int) -> list[Tokens]:
+    envs = NASVectorEnv(space, Numbers(), num_envs=8)
+    agent.search(envs, budget)
+    return [trial.tokens for trial in envs.archive]
+
+
+def trial(tokens: Tokens, reward: float, number: int = 0) -> Trial:
+    return Trial(number, tokens, None, reward, reward, {}, "ok", "", 0.0, False)
+
+
+def controller_of(agent: Reinforce, space: SearchSpace) -> Controller:
+    agent.propose(space, 1)
+    assert agent._learner is not None
+    return agent._learner[0].double()
+
+
+@pytest.mark.parametrize("space", [SPACE, Stack(3)], ids=["skips", "branches"])
+@pytest.mark.parametrize(
+    "options", [{}, {"entropy": 0.1, "lr": 0.01, "decay": 0.8}], ids=["paper", "entropy"]
+)
+def test_updates_equal_plain_autograd(space: SearchSpace, options: dict[str, float]) -> None:
+    """Three batches, by the formulas: the gradient, the baseline before the batch, and Adam."""
+    agent = Reinforce(seed=3, batch=4, **options)
+    controller = controller_of(agent, space)
+    plain = Controller(space, seed=3).double()
+    adam = torch.optim.Adam(plain.parameters(), options.get("lr", 0.0006))
+    decay, weight = options.get("decay", 0.95), options.get("entropy", 0.0)
+    rng = np.random.default_rng(0)
+    earlier: list[float] = []
+    for _ in range(3):
+        strings, rewards = agent.propose(space, 4), rng.random(4)
+        agent.learn([trial(*pair) for pair in zip(strings, rewards.tolist(), strict=True)])
+
+        ages = np.arange(len(earlier))[::-1]
+        baseline = np.average(earlier, weights=decay**ages) if earlier else rewards.mean()
+        loss = torch.zeros((), dtype=torch.float64)
+        for tokens, reward in zip(strings, rewards, strict=True):
+            _, log_prob, entropy = reference(plain, space, spell(tokens))
+            loss = loss - log_prob * (reward - baseline) / 4 - weight * entropy / len(tokens) / 4
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        earlier += rewards.tolist()
+        for one, other in zip(controller.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+def test_the_first_update_does_not_depend_on_the_scale_of_rewards() -> None:
+    """With standardised advantages the scale of the rewards does not matter at all."""
+    weights = []
+    for scale in (1.0, 1e-4):
+        agent = Reinforce(seed=0, preset="short")
+        controller = controller_of(agent, SPACE)
+        for rewards in ([0.1, 0.5, 0.7, 0.2], [0.3, 0.9, 0.4, 0.8]):
+            strings = agent.propose(SPACE, 4)
+            agent.learn([trial(t, scale * r) for t, r in zip(strings, rewards, strict=True)])
+        weights.append(torch.cat([p.detach().flatten() for p in controller.parameters()]))
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-6, atol=1e-9)
+
+
+def test_equal_rewards_teach_nothing() -> None:
+    agent = Reinforce(seed=0, preset="short", entropy=0.0)
+    controller = controller_of(agent, SPACE)
+    before = [p.detach().clone() for p in controller.parameters()]
+    for _ in range(2):
+        agent.learn([trial(tokens, 0.5) for tokens in agent.propose(SPACE, 4)])
+    for one, other in zip(before, controller.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("preset", ["paper", "short"])
+@pytest.mark.parametrize("space", [SPACE, Stack(3)], ids=["skips", "branches"])
+def test_a_restored_agent_goes_on_bit_for_bit(space: SearchSpace, preset: str) -> None:
+    undisturbed = Reinforce(seed=4, preset=preset)
+    envs = NASVectorEnv(space, Numbers(), num_envs=8)
+    undisturbed.search(envs, 40)
+    state = undisturbed.state()
+    assert state is not None
+    undisturbed.search(envs, 90)
+
+    resumed = Reinforce(seed=99, preset=preset)
+    resumed.restore(state)
+    assert resumed.state() == state  # also before the first proposal
+    assert resumed.entropy() == undisturbed.entropy()[:5]
+    again = NASVectorEnv(space, Numbers(), num_envs=8)
+    again.play([one.tokens for one in envs.archive][:40])
+    resumed.search(again, 90)
+    assert [t.tokens for t in again.archive] == [t.tokens for t in envs.archive]
+    assert resumed.state() == undisturbed.state()
+
+
+def test_the_seed_decides_the_run() -> None:
+    once, again, other = (search(Reinforce(seed=seed), SPACE, 50) for seed in (1, 1, 2))
+    assert once == again
+    assert once != other
+    assert len(once) == 50
+
+
+def test_it_follows_a_growing_ceiling() -> None:
+    space = ConvSpace(layers=1, max_layers=3)
+    envs = NASVectorEnv(space, Numbers(), num_envs=8, grow_by=1, grow_every=16)
+    agent = Reinforce(seed=0)
+    agent.search(envs, 48)
+    lengths = [len(trial.tokens) for trial in envs.archive]
+    assert lengths == [3] * 16 + [7] * 16 + [12] * 16
+
+
+@pytest.mark.parametrize(("preset", "budget"), [("short", 300), ("paper", 4000)])
+def test_it_learns(preset: str, budget: int) -> None:
+    """The mean reward of the last tenth is far above chance, a quarter."""
+    space = ConvSpace(layers=3, max_layers=3)
+    envs = NASVectorEnv(space, Firsts(), num_envs=8)
+    Reinforce(seed=0, preset=preset).search(envs, budget)
+    rewards = np.array([trial.reward for trial in envs.archive])
+    assert rewards[:40].mean() == pytest.approx(0.25, abs=0.1)
+    assert rewards[-budget // 10 :].mean() > 0.5
+
+
+def test_the_entropy_is_recorded_and_falls() -> None:
+    space = ConvSpace(layers=3, max_layers=3, skip_connections=False)
+    envs = NASVectorEnv(space, Firsts(), num_envs=8)
+    agent = Reinforce(seed=0, preset="short")
+    agent.search(envs, 204)
+    children, nats = zip(*agent.entropy(), strict=True)
+    assert children == (*range(8, 204, 8), 204)
+    assert nats[0] == pytest.approx(np.log(4), abs=0.01)
+    assert nats[-1] < 0.9 * nats[0]
+
+
+def test_a_reward_that_is_no_number_is_refused() -> None:
+    agent = Reinforce()
+    strings = agent.propose(SPACE, 2)
+    with pytest.raises(ValueError, match="reward of child 7 is nan"):
+        agent.learn([trial(strings[0], 0.5, 6), trial(strings[1], float("nan"), 7)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": "long"}, "preset 'long' is none of paper, short"),
+        ({"rate": 0.1}, "no option 'rate'; there are lr, batch"),
+        ({"batch": 0}, "batch"),
+        ({"decay": 1.0}, "decay"),
+        ({"lr": 0.0}, "lr"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Reinforce(**options)
+
+
+def test_there_is_no_state_before_the_first_proposal() -> None:
+    assert Reinforce().state() is None
