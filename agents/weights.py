@@ -7,6 +7,7 @@ lowest layer, that layer multiplies what was decided by differences of projected
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -53,16 +54,15 @@ class Weights:
         self.vocabulary = vocabulary
         self.hidden = embedding.shape[1]
         self.layers = sum(name.startswith("lstm.weight_hh") for name in arrays)
-        (self._recurrent, self._bias, below), *upper = (
-            _layer(arrays, layer) for layer in range(self.layers)
-        )
-        self._told = below @ embedding.T
+        (recurrent, bias, below), *upper = (_layer(arrays, layer) for layer in range(self.layers))
+        self._recurrent, self._bias = np.ascontiguousarray(recurrent.T), bias[:, 0]
+        self._told = embedding @ below.T
         self._head = np.column_stack([arrays["head_weight"], arrays["head_bias"]])
         self._softmaxes: dict[Words, Softmax] = {}
         self._anchors: dict[Words, Anchor] = {}
         self.upper = [np.concatenate(parts, axis=1) for parts in upper]
         """(4 hidden, 2 hidden + 1) each: from a layer's hidden state, 1, and the one below."""
-        self.start = self._lowest(self._told[:, [vocabulary.start]])
+        self.start = self._lowest(self._told[vocabulary.start])
         """(4 hidden, hidden + 1): the lowest layer's at the first step."""
         self.attention = 2 * np.concatenate([previous, arrays["attention_current"]])
         """(2 hidden, hidden): from a hidden state to its key and its query, both doubled."""
@@ -79,30 +79,35 @@ class Weights:
     def softmax(self, words: Words) -> Softmax:
         """Return the weights of a softmax over `words`."""
         if words not in self._softmaxes:
-            head, told = self._head[list(words)], self._told[:, list(words)]
-            ones = np.ones((len(words) - 1, len(words)), np.float32)
-            self._softmaxes[words] = Softmax(
-                # What all logits share changes nothing; without it, their exponentials stay small.
-                head - head.mean(0),
-                np.concatenate([-np.tri(*ones.shape, dtype=np.float32), ones], axis=1),
-                self._lowest(told[:, :1], np.diff(told)),
-            )
+            head, told = self._head[list(words)], self._told[list(words)]
+            # What all logits share changes nothing; without it, their exponentials stay small.
+            head = head - head.sum(0) / len(words)
+            lowest = self._lowest(told[0], told[1:] - told[:-1])
+            self._softmaxes[words] = Softmax(head, _ladder(len(words)), lowest)
         return self._softmaxes[words]
 
     def anchor(self, words: Words) -> Anchor:
         """Return the weights of an anchor that asks about the sources `words`."""
         if words not in self._anchors:
-            slots = np.array(words) - self.vocabulary.num_options
-            in_order = bool((np.diff(slots) == 1).all())
+            first, *_ = slots = [word - self.vocabulary.num_options for word in words]
+            in_order = slots == list(range(first, first + len(slots)))
             self._anchors[words] = Anchor(
-                slice(slots[0], slots[-1] + 1) if in_order else slots,
-                self._lowest(np.zeros_like(self._bias), self._told[:, list(words)]),
+                slice(first, first + len(slots)) if in_order else np.array(slots),
+                self._lowest(np.zeros_like(self._bias), self._told[list(words)]),
             )
         return self._anchors[words]
 
     def _lowest(self, always: Floats, *features: Floats) -> Floats:
-        """Return the lowest layer's weights when it is told `always` and some features."""
-        return np.concatenate([self._recurrent, self._bias + always, *features], axis=1)
+        """Return the lowest layer's weights when it is told `always` and some features, in rows."""
+        bias = (self._bias + always)[None]
+        return np.concatenate([self._recurrent, bias, *features]).T
+
+
+@cache
+def _ladder(options: int) -> Floats:
+    """Return the ladder of a softmax over so many options."""
+    cumulative = np.tri(options - 1, options, dtype=np.float32)
+    return np.concatenate([-cumulative, np.ones_like(cumulative)], axis=1)
 
 
 def _layer(arrays: Mapping[str, Floats], layer: int) -> tuple[Floats, Floats, Floats]:

@@ -52,7 +52,7 @@ def controller_of(agent: Reinforce, space: SearchSpace) -> Controller:
 @pytest.mark.parametrize(
     "options", [{}, {"entropy": 0.1, "lr": 0.01, "decay": 0.8}], ids=["paper", "entropy"]
 )
-def test_updates_equal_plain_autograd(space: SearchSpace, options: dict[str, float]) -> None:
+def test_updates_equal_plain_autograd(space: SearchSpace, options: dict[str, Any]) -> None:
     """Three batches, by the formulas: the gradient, the baseline before the batch, and Adam."""
     agent = Reinforce(seed=3, batch=4, **options)
     controller = controller_of(agent, space)
@@ -76,11 +76,10 @@ def test_updates_equal_plain_autograd(space: SearchSpace, options: dict[str, flo
         adam.step()
         earlier += rewards.tolist()
         for one, other in zip(controller.parameters(), plain.parameters(), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
 
-def test_the_first_update_does_not_depend_on_the_scale_of_rewards() -> None:
-    """With standardised advantages the scale of the rewards does not matter at all."""
+def test_standardised_advantages_do_not_depend_on_the_scale_of_rewards() -> None:
     weights = []
     for scale in (1.0, 1e-4):
         agent = Reinforce(seed=0, preset="short")
