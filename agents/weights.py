@@ -1,9 +1,10 @@
 """The weights of a controller, arranged for drawing strings with few array operations.
 
 Biases are columns, so that all gates of a layer are the product of one matrix with one slice of the
-recurrence's stack. tanh(x) = 2 sigmoid(2 x) - 1: what leads to a tanh is doubled, and one sigmoid
-serves all gates. Instead of looking up the embedding of the last token and projecting it into the
-lowest layer, that layer multiplies what was decided by differences of projected embeddings.
+recurrence's stack. tanh(x) = 2 sigmoid(2 x) - 1, so one sigmoid serves all gates: what leads to a
+tanh is doubled, and so is what reads a hidden state, which the recurrence keeps halved. Instead of
+looking up the embedding of the last token and projecting it into the lowest layer, that layer
+multiplies what was decided by differences of projected embeddings.
 """
 
 from collections.abc import Mapping
@@ -25,13 +26,13 @@ class Softmax(NamedTuple):
     """The weights of a step that chooses one of n options."""
 
     head: Floats
-    """(n, hidden + 1): from the hidden state and 1 to logits."""
+    """(n, hidden + 1): from half the hidden state and 1 to logits."""
     ladder: Floats
     """(n - 1, 2 n): from the exponentials e and u e to u sum(e) - cumsum(e), which is not negative
     for the options that the token lies beyond."""
     lowest: Floats
-    """(4 hidden, hidden + n): the lowest layer's at the next step, from its hidden state, 1, and 1
-    for each option that the token lies beyond."""
+    """(4 hidden, hidden + n): the lowest layer's at the next step, from half its hidden state, 1,
+    and 1 for each option that the token lies beyond."""
 
 
 class Anchor(NamedTuple):
@@ -40,8 +41,8 @@ class Anchor(NamedTuple):
     slots: slice | Ints
     """The places of the sources among all."""
     lowest: Floats
-    """(4 hidden, hidden + 1 + n): the lowest layer's at the next step, from its hidden state, 1,
-    and the weight of each source."""
+    """(4 hidden, hidden + 1 + n): the lowest layer's at the next step, from half its hidden state,
+    1, and the weight of each source."""
 
 
 class Weights:
@@ -57,15 +58,17 @@ class Weights:
         (recurrent, bias, below), *upper = (_layer(arrays, layer) for layer in range(self.layers))
         self._recurrent, self._bias = np.ascontiguousarray(recurrent.T), bias[:, 0]
         self._told = embedding @ below.T
-        self._head = np.column_stack([arrays["head_weight"], arrays["head_bias"]])
+        self._head = np.column_stack([2 * arrays["head_weight"], arrays["head_bias"]])
         self._softmaxes: dict[Words, Softmax] = {}
         self._anchors: dict[Words, Anchor] = {}
-        self.upper = [np.concatenate(parts, axis=1) for parts in upper]
-        """(4 hidden, 2 hidden + 1) each: from a layer's hidden state, 1, and the one below."""
+        self.upper = [
+            np.concatenate([recurrent, bias, 2 * below], axis=1) for recurrent, bias, below in upper
+        ]
+        """(4 hidden, 2 hidden + 1): from half a layer's hidden state, 1, and half the one below."""
         self.start = self._lowest(self._told[vocabulary.start])
         """(4 hidden, hidden + 1): the lowest layer's at the first step."""
-        self.attention = 2 * np.concatenate([previous, arrays["attention_current"]])
-        """(2 hidden, hidden): from a hidden state to its key and its query, both doubled."""
+        self.attention = 4 * np.concatenate([previous, arrays["attention_current"]])
+        """(2 hidden, hidden): from half a hidden state to its key and its query, both doubled."""
         self.vector = 2 * arrays["attention_vector"]
         """(hidden,): the logit of a connection is vector . sigmoid(key + query) - offset."""
         self.offset = arrays["attention_vector"].sum()
@@ -114,7 +117,7 @@ def _layer(arrays: Mapping[str, Floats], layer: int) -> tuple[Floats, Floats, Fl
     """Return the weights of a layer's gates for its hidden state, for 1, and for what is below."""
     bias = arrays[f"lstm.bias_ih_l{layer}"] + arrays[f"lstm.bias_hh_l{layer}"]
     return (
-        _gates(arrays[f"lstm.weight_hh_l{layer}"]),
+        2 * _gates(arrays[f"lstm.weight_hh_l{layer}"]),
         _gates(bias[:, None]),
         _gates(arrays[f"lstm.weight_ih_l{layer}"]),
     )

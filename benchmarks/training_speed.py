@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import median
 from typing import Any
@@ -26,6 +26,7 @@ from nasgym.benchmarks.subjects import (
     random_children,
 )
 from nasgym.data import ImageData
+from nasgym.evaluation import Evaluation
 from nasgym.networks import build, flops
 from nasgym.spaces import ConvArchitecture
 from nasgym.training.batches import prepare
@@ -62,7 +63,7 @@ def _training(
     batches, loader = prepare(data, AUGMENTED, DTYPE), naive.augmented(data, AUGMENTED.batch_size)
     fast, slow = _networks(architecture, data)
     ours, baseline = least_times(
-        lambda: train(fast, batches, AUGMENTED, seed=0),
+        lambda: check([train(fast, batches, AUGMENTED, seed=0)]),
         lambda: naive.train(slow, loader, AUGMENTED.epochs),
         effort=effort,
     )
@@ -123,10 +124,10 @@ def two_processes(effort: Effort) -> Measurement:
         Pool(JOB, settings, workers=2) as two,
         Pool("nasgym.benchmarks.training_speed:job_on_two_threads", settings) as one,
     ):
-        list(two.run(tasks[:1])), list(one.run(tasks[:1]))  # start
+        _run(two, tasks[:1]), _run(one, tasks[:1])  # start
         ours, baseline = least_times(
-            lambda: list(two.run(tasks)),
-            lambda: list(one.run(tasks)),
+            lambda: _run(two, tasks),
+            lambda: _run(one, tasks),
             effort=effort,
             clock=time.perf_counter,
         )
@@ -162,7 +163,9 @@ def digits(effort: Effort) -> Measurement:
         accuracies.clear()
         for architecture in architectures:
             network = initialised(architecture, data.input_shape, data.classes, seed=0)
-            accuracies.append(train(network, batches, SHORT, seed=0).accuracy)
+            evaluation = train(network, batches, SHORT, seed=0)
+            check([evaluation])
+            accuracies.append(evaluation.accuracy)
 
     def baseline() -> None:
         for architecture in architectures:
@@ -190,10 +193,10 @@ def isolation(effort: Effort) -> Measurement:
 
     def pooled(count: int) -> None:
         with Pool(JOB, settings) as pool:
-            list(pool.run([task] * count))
+            _run(pool, [task] * count)
 
     here, one, all_, spawned = least_times(
-        lambda: [run(task) for _ in range(children)],
+        lambda: check(Evaluation.from_plain(run(task)) for _ in range(children)),
         lambda: pooled(1),
         lambda: pooled(1 + children),
         lambda: subprocess.run([*SPAWN, json.dumps(settings), json.dumps(task)], check=True),
@@ -217,6 +220,17 @@ SPAWN = (
     "import json, sys; from nasgym.training.classify import job;"
     "job(json.loads(sys.argv[1]))(json.loads(sys.argv[2]))",
 )
+
+
+def check(evaluations: Iterable[Evaluation]) -> None:
+    """Raise RuntimeError if a child failed: it would have taken less time than it should."""
+    for evaluation in evaluations:
+        if evaluation.status != "ok":
+            raise RuntimeError(f"a child ended with {evaluation.status}: {evaluation.error}")
+
+
+def _run(pool: Pool, tasks: Sequence[Mapping[str, Any]]) -> None:
+    check(evaluation for _, evaluation in pool.run(tasks))
 
 
 def _networks(architecture: ConvArchitecture, data: ImageData) -> tuple[nn.Module, nn.Module]:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from nasgym import NASEnv
+from nasgym import Evaluation, NASEnv
 from nasgym.benchmarks import naive
 from nasgym.benchmarks.clock import Effort, least_times
 from nasgym.benchmarks.measurement import Measurement
 from nasgym.benchmarks.search_speed import TWENTY_TOKENS, Free
 from nasgym.benchmarks.speed import MEASUREMENTS, Speed, table
 from nasgym.benchmarks.subjects import LARGE, SMALL, noise, random_children
+from nasgym.benchmarks.training_speed import check
 from nasgym.networks import flops
 from nasgym.training.batches import prepare
 from nasgym.training.recipe import Recipe
@@ -98,6 +99,12 @@ def test_an_unknown_measurement_is_refused_with_the_known_ones() -> None:
 def test_the_children_are_as_large_as_they_are_said_to_be() -> None:
     assert flops(LARGE) >= 100e6 and flops(SMALL) <= 10e6
     assert [len(child.layers) for child in random_children(3)] == [4, 5, 6]
+
+
+def test_a_child_that_failed_is_not_timed() -> None:
+    check([Evaluation(0.5)])
+    with pytest.raises(RuntimeError, match="a child ended with nan: the loss"):
+        check([Evaluation(0.5), Evaluation(status="nan", error="the loss was not finite")])
 
 
 def test_both_input_pipelines_give_as_many_images_of_the_same_kind() -> None:
