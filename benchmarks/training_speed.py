@@ -124,7 +124,8 @@ def two_processes(effort: Effort) -> Measurement:
         Pool(JOB, settings, workers=2) as two,
         Pool("nasgym.benchmarks.training_speed:job_on_two_threads", settings) as one,
     ):
-        _run(two, tasks[:1]), _run(one, tasks[:1])  # start
+        for pool in (two, one):  # start them
+            _run(pool, tasks[:1])
         ours, baseline = least_times(
             lambda: _run(two, tasks),
             lambda: _run(one, tasks),

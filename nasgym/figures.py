@@ -108,7 +108,7 @@ def _axes(rows: int, label: str) -> tuple[Figure, list[Any]]:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel(label)
-    axes[-1].set_xlabel("children trained")
+    axes[-1].set_xlabel("children")
     return figure, axes
 
 
