@@ -2,7 +2,8 @@
 
 import difflib
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -51,12 +52,14 @@ def image_env(**options: Any) -> NASEnv:
     Raises ValueError for an option there is not or a value it cannot have, and FileNotFoundError
     for missing data, in one line.
     """
-    return NASEnv(*_parts(options), **_chosen(options, ENV_OPTIONS))
+    with _wrong_kinds_named(options):
+        return NASEnv(*_parts(options), **_chosen(options, ENV_OPTIONS))
 
 
 def image_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
     """Make `num_envs` environments that step together; see `image_env` for the options."""
-    return NASVectorEnv(*_parts(options), num_envs, **_chosen(options, ENV_OPTIONS))
+    with _wrong_kinds_named(options):
+        return NASVectorEnv(*_parts(options), num_envs, **_chosen(options, ENV_OPTIONS))
 
 
 def _parts(options: dict[str, Any]) -> tuple[ConvSpace, ChildTraining]:
@@ -74,6 +77,16 @@ def _parts(options: dict[str, Any]) -> tuple[ConvSpace, ChildTraining]:
         chosen.setdefault("max_layers", deepest)
     space = replace(PRESETS[preset], **chosen)
     return space, ChildTraining(**_chosen(options, TRAINING_OPTIONS))
+
+
+@contextmanager
+def _wrong_kinds_named(options: dict[str, Any]) -> Iterator[None]:
+    """Turn the TypeError of a word where a number belongs into the user's one line."""
+    try:
+        yield
+    except TypeError as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise ValueError(f"an option has a value of the wrong kind ({error}): {given}") from None
 
 
 def _chosen(options: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Task:
         grow_every: int = 1600,
     ) -> None:
         """See `NASEnv` for what the arguments mean."""
-        if isinstance(reward, str) and reward not in REWARDS:
+        if not callable(reward) and reward not in tuple(REWARDS):
             raise ValueError(f"reward {reward!r} is none of {', '.join(REWARDS)}")
         if grow_by < 0 or grow_every < 1:
             raise ValueError(

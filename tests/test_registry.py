@@ -103,15 +103,35 @@ def test_masks_are_found_through_wrappers() -> None:
         ({"layers": 0}, "layers must be a whole number from 1"),
         ({"filters": ["many"]}, "filters must be whole numbers"),
         ({"reward": "speed"}, "reward 'speed' is none of"),
+        ({"reward": 3}, "reward 3 is none of"),
+        ({"skip_connections": "maybe"}, "skip_connections is true or false, not 'maybe'"),
+        *[
+            (options, "an option has a value of the wrong kind")
+            for options in (
+                {"layers": "two"},
+                {"max_layers": "x"},
+                {"filters": 5},
+                {"order": 5},
+                {"data": 5},
+                {"recipe": ["short"]},
+                {"space": [1]},
+                {"archive": 3},
+                {"grow_by": "x"},
+                {"grow_every": "x"},
+                {"time_limit": "x"},
+                {"memory_limit": "x"},
+            )
+        ],
         ({"render_mode": "human"}, "render_mode 'human' is none of"),
         ({"workers": -1}, "workers"),
         ({"grow_by": -2}, "a ceiling grows by 0 or more layers"),
     ],
 )
 def test_bad_options_get_one_line(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message) as error:
-        gym.make("NAS-Digits-v0", disable_env_checker=True, **options)
-    assert "\n" not in str(error.value)
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(ValueError, match=message) as error:
+            make("NAS-Digits-v0", **options)
+        assert "\n" not in str(error.value)
 
 
 def finish_episodes(envs: Any, episodes: int) -> list[float]:

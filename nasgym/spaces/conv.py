@@ -101,6 +101,8 @@ class ConvSpace(SearchSpace):
                 f"layers must be a whole number from 1 to max_layers ({self.max_layers}), "
                 f"not {self.layers}"
             )
+        if type(self.skip_connections) is not bool:
+            raise ValueError(f"skip_connections is true or false, not {self.skip_connections!r}")
         if sorted(self.order) != sorted(ORDER):
             raise ValueError(f"order must name each of {', '.join(ORDER)} once, not {self.order}")
 
