@@ -17,7 +17,7 @@ from nasgym.agents.sampler import draw
 from nasgym.agents.steps import Chart, Vocabulary
 from nasgym.agents.traces import Batch, Traces
 from nasgym.agents.weights import Weights
-from nasgym.space import SearchSpace, Tokens
+from nasgym.space import SearchSpace, Tokens, deepest
 
 INITIAL = 0.08
 """All parameters are drawn uniformly from [-INITIAL, INITIAL] (section 4.1)."""
@@ -37,10 +37,10 @@ class Controller(nn.Module):
     ) -> None:
         """Build the controller of `space`: the paper's size by default, weights drawn by `seed`."""
         super().__init__()
-        deepest = space if space.max_layers is None else space.with_layers(space.max_layers)
-        self.vocabulary = Vocabulary(deepest)
+        longest = deepest(space)
+        self.vocabulary = Vocabulary(longest)
         _keep_memory()
-        self._deepest = self._latest = Chart(deepest, self.vocabulary)
+        self._deepest = self._latest = Chart(longest, self.vocabulary)
         self._traces = Traces(self._deepest)
         # Made without values: to draw the usual ones would move PyTorch's global generator.
         self.lstm = nn.LSTM(hidden, hidden, layers, device="meta").to_empty(device="cpu")

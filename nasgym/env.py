@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from nasgym.archive import Archive, Trial
 from nasgym.evaluation import Evaluator, Reward
-from nasgym.space import SearchSpace, Tokens
-from nasgym.task import Task, deepest
+from nasgym.space import SearchSpace, Tokens, deepest
+from nasgym.task import Task
 
 RENDER_MODES = ("ansi", "rgb_array")
 

@@ -1,7 +1,7 @@
 """Evaluation: what training a child brought, who may bring it, and what reward it earns."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,8 +30,6 @@ class Evaluation:
     """Wall-clock seconds of the child's training."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else was measured, as plain JSON data: "nll", "curve", "parameters", ..."""
-    cached: bool = False
-    """True if an earlier training was looked up instead of repeated."""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -56,7 +54,9 @@ class Evaluator(Protocol):
 
     Batch first: one evaluation for each architecture, in the same order. A child's failure is an
     `Evaluation` with a status, never an exception. An architecture's evaluation depends on nothing
-    but the architecture and the evaluator's own settings.
+    but the architecture and the evaluator's own settings. Evaluators that differ in their settings
+    and share an archive need a `context`, a string that names the settings: what the archive holds
+    is looked up by architecture and context.
     """
 
     def evaluate(self, architectures: Sequence[Any]) -> Sequence[Evaluation]:
@@ -124,28 +124,15 @@ class Cached:
         `keys` are those of the architectures, if the caller has them already.
         """
         keys = keys or [self.key(architecture) for architecture in architectures]
-        known = {key: self.store.result(key) for key in keys}
-        missing = {
-            key: architecture
-            for key, architecture in zip(keys, architectures, strict=True)
-            if known[key] is None
-        }
-        finished: dict[str, Evaluation] = {
-            key: replace(evaluation, cached=True)
-            for key, evaluation in known.items()
-            if evaluation is not None
-        }
-        new_keys = list(missing)
-        fresh = set(new_keys)
+        children = dict(zip(keys, architectures, strict=True))
+        known = ((key, self.store.result(key)) for key in children)
+        finished = {key: evaluation for key, evaluation in known if evaluation is not None}
+        missing = [key for key in children if key not in finished]
         if missing:
-            for index, evaluation in stream(self.evaluator, list(missing.values())):
-                self.store.store(new_keys[index], evaluation)
-                finished[new_keys[index]] = evaluation
-        evaluations = []
-        for key in keys:
-            evaluations.append(replace(finished[key], cached=key not in fresh))
-            fresh.discard(key)
-        return evaluations
+            for index, evaluation in stream(self.evaluator, [children[key] for key in missing]):
+                self.store.store(missing[index], evaluation)
+                finished[missing[index]] = evaluation
+        return [finished[key] for key in keys]
 
 
 Reward = Callable[[Evaluation], float]

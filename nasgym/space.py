@@ -309,6 +309,11 @@ class SearchSpace(ABC):
         return self._complete(choose)
 
 
+def deepest(space: SearchSpace) -> SearchSpace:
+    """Return the space at the greatest depth it can have."""
+    return space if space.max_layers is None else space.with_layers(space.max_layers)
+
+
 def _compile(space: SearchSpace) -> Automaton:
     """Follow every token from the first decision and lay the automaton out in arrays."""
     first = space.first()

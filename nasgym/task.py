@@ -10,7 +10,7 @@ from nasgym.architecture import plain
 from nasgym.archive import Archive, Trial
 from nasgym.evaluation import REWARDS, Cached, Evaluator, Reward, reward_of
 from nasgym.moves import Moves
-from nasgym.space import SearchSpace, Tokens
+from nasgym.space import SearchSpace, Tokens, deepest
 
 SECONDS_BETWEEN_STATES = 2.0
 """An agent's state is saved at most this often; what it did since is replayed from the archive."""
@@ -22,11 +22,6 @@ class ReplayError(Exception):
 
 class BudgetSpent(Exception):
     """The budget of children is spent; see `Task.limited_to`."""
-
-
-def deepest(space: SearchSpace) -> SearchSpace:
-    """Return the space at the greatest depth it can have."""
-    return space if space.max_layers is None else space.with_layers(space.max_layers)
 
 
 class Task:

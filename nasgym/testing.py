@@ -61,7 +61,7 @@ def check_evaluator(evaluator: Evaluator, architectures: Sequence[Any]) -> None:
 
 def _outcome(evaluation: Evaluation) -> Evaluation:
     assert isinstance(evaluation, Evaluation), f"{evaluation!r} is no Evaluation"
-    return replace(evaluation, seconds=0.0, cached=False)
+    return replace(evaluation, seconds=0.0)
 
 
 def check_agent(make: Callable[[int], Any], space: SearchSpace, *, budget: int = 60) -> None:
