@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasgym.spaces.conv import PRESETS, ConvArchitecture, ConvLayer, ConvSpace
+from nasgym.spaces.recurrent import (
+    LSTMArchitecture,
+    Node,
+    RecurrentArchitecture,
+    RecurrentSpace,
+)
 
-ARCHITECTURES = {kind.kind: kind for kind in (ConvArchitecture,)}
+ARCHITECTURES: Mapping[str, Any] = {
+    kind.kind: kind for kind in (ConvArchitecture, RecurrentArchitecture, LSTMArchitecture)
+}
 """Kinds of architecture that `read` knows, by the name their plain form carries."""
 
 
@@ -15,7 +23,7 @@ def read(data: Any) -> Any:
     Raises ValueError, in one line, if `data` is not the plain form of a known kind.
     """
     kind = data.get("kind") if isinstance(data, Mapping) else None
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         known = ", ".join(repr(name) for name in ARCHITECTURES)
         raise ValueError(f'this is no architecture: "kind" is {kind!r}, not one of {known}')
     try:
@@ -24,4 +32,14 @@ def read(data: Any) -> Any:
         raise ValueError(f"this {kind} architecture is damaged: {error}") from None
 
 
-__all__ = ["PRESETS", "ConvArchitecture", "ConvLayer", "ConvSpace", "read"]
+__all__ = [
+    "PRESETS",
+    "ConvArchitecture",
+    "ConvLayer",
+    "ConvSpace",
+    "LSTMArchitecture",
+    "Node",
+    "RecurrentArchitecture",
+    "RecurrentSpace",
+    "read",
+]
