@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasgym.archive import Trial
-from nasgym.cli import parse_options
+from nasgym.commands.options import parse_options
 from nasgym.display import Display, Progress
 from nasgym.figures import WINDOW, moving_mean
 from nasgym.files import replacing

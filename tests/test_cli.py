@@ -88,7 +88,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
     code, _, err = run(capsys, *arguments)
-    assert code == 1
+    assert code == 2
     assert message in err and err.startswith("nasgym: ") and err.count("\n") == 1
     assert not list(tmp_path.rglob("archive.db"))
 
@@ -111,7 +111,7 @@ def test_an_archive_of_another_kind_is_named(
 ) -> None:
     (tmp_path / "archive.db").write_text("not a database, but long enough to look at" * 9)
     code, _, err = run(capsys, "show", str(tmp_path))
-    assert code == 1 and "is no archive" in err
+    assert code == 2 and "is no archive" in err
     (tmp_path / "file.json").write_text('{"kind": "tree"')
     code, _, err = run(capsys, "show", str(tmp_path / "file.json"))
-    assert code == 1 and "is no JSON" in err
+    assert code == 2 and "is no JSON" in err

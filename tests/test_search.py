@@ -108,7 +108,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     _, errors = second.communicate()
     first.kill()
     first.communicate()
-    assert second.returncode == 1
+    assert second.returncode == 2
     assert (
         errors
         == f"nasgym: process {first.pid} is searching in {tmp_path}: wait for it or stop it\n"

@@ -1,0 +1,1 @@
+"""Commands: one file for each word after `nasgym`, or for a few that belong together."""

@@ -1,0 +1,19 @@
+"""Options of environments and agents, as "name=value" on the command line."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def parse_options(pairs: Sequence[str]) -> Mapping[str, Any]:
+    """Return "name=value" pairs as a dict; a value is read as JSON where it is JSON."""
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{pair!r} is no option: write NAME=VALUE")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options

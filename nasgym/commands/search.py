@@ -1,0 +1,134 @@
+"""`nasgym search`: search for networks, or go on with a search."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from nasgym.agents import Agent
+from nasgym.archive import Archive, Trial
+from nasgym.commands.options import parse_options
+from nasgym.commands.terminal import OUT, say
+from nasgym.display import Display, Progress
+from nasgym.search import Interrupted, Plan, Run, SearchError
+from nasgym.task import Task
+from nasgym.tracking import WandbMirror
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search for networks, or go on with a search that was stopped."""
+
+    env: Annotated[str | None, tyro.conf.Positional] = None
+    """Id of the environment: see `nasgym envs`."""
+    agent: str | None = None
+    """Name of the agent: see `nasgym agents`. [reinforce]"""
+    children: int | None = None
+    """Budget: children to train. [200]"""
+    workers: int | None = None
+    """Children trained at the same time; does not change what is found. [one a core]"""
+    out: Path | None = None
+    """Folder of the run. [runs/ENV-AGENT-SEED]"""
+    seed: int | None = None
+    """Seed of the agent; `--set seed=...` is the children's. [0]"""
+    num_envs: int | None = None
+    """Children proposed at a time and trained as one batch. [8]"""
+    set: tuple[str, ...] = ()
+    """Options of the environment, such as layers=8 epochs=3."""
+    agent_set: tuple[str, ...] = ()
+    """Options of the agent, such as preset=short."""
+    wandb: str | None = None
+    """Mirror the trials in Weights & Biases: offline or online."""
+    json: bool = False
+    """Print one JSON object a line instead of text."""
+
+    def main(self) -> None:
+        """Run the search and say what it found."""
+        run = self._run()
+        try:
+            agent = self._go(run)
+        except Interrupted as interrupt:
+            say(f"stopped by {interrupt}; nothing finished is lost. Go on with:\n  {run.command}")
+            sys.exit(128 + interrupt.signum)
+        with closing(run.archive()) as archive:
+            run.write_best(archive)
+            from nasgym.figures import write_figures
+
+            write_figures(run.folder, archive, agent.entropy())
+            summary = _summary(run, archive)
+        print(json.dumps(summary)) if self.json else _print_summary(summary)
+
+    def _run(self) -> Run:
+        given: dict[str, Any] = {
+            name: value
+            for name in ("env", "agent", "children", "workers", "seed", "num_envs")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.set:
+            given["env_options"] = parse_options(self.set)
+        if self.agent_set:
+            given["agent_options"] = parse_options(self.agent_set)
+        folder = self.out or self._default_folder()
+        if (folder / "search.json").exists():
+            return Run(folder, replace(Run(folder).plan, **given))
+        if self.env is None:
+            return Run(folder)
+        return Run(folder, Plan(**{"agent": "reinforce", "children": 200, **given}))
+
+    def _default_folder(self) -> Path:
+        if self.env is None:
+            raise SearchError("name an environment (see: nasgym envs), or a run with --out FOLDER")
+        return Path("runs") / f"{Path(self.env).name}-{self.agent or 'reinforce'}-{self.seed or 0}"
+
+    def _go(self, run: Run) -> Agent:
+        with ExitStack() as stack:
+
+            def listeners(task: Task) -> list[Callable[[Trial], None]]:
+                done, budget = len(task.archive), run.plan.children
+                if done and done < budget and not self.json:
+                    say(f"going on in {run.folder}: {done} of {budget} children are done")
+                progress = Progress(done, budget, task.archive.best())
+                display = stack.enter_context(Display(progress, OUT, as_json=self.json))
+                if self.wandb is None:
+                    return [display.show]
+                mirror = WandbMirror(self.wandb, run.folder, asdict(run.plan))
+                stack.callback(mirror.close)
+                return [display.show, mirror.show]
+
+            return run.search(listeners)
+
+
+def _summary(run: Run, archive: Archive) -> dict[str, Any]:
+    best = archive.best()
+    trials = list(archive)
+    return {
+        "folder": str(run.folder),
+        "children": len(trials),
+        "trained": sum(not trial.cached for trial in trials),
+        "failed": sum(trial.status != "ok" for trial in trials),
+        "best": None if best is None else asdict(best),
+    }
+
+
+def _print_summary(summary: Mapping[str, Any]) -> None:
+    from nasgym import drawing
+    from nasgym.figures import drawable
+
+    best, folder = summary["best"], summary["folder"]
+    say(
+        f"{summary['children']} children are done ({summary['trained']} trained, the others "
+        f"proposed again; {summary['failed']} failed)"
+    )
+    if best is not None:
+        say(f"best: child {best['number']}, validation accuracy {best['accuracy']:.2%}\n")
+        print(drawing.text(drawable(best["architecture"])))
+        say(
+            f"\nits picture  {folder}/best.png\nits data     {folder}/best.json"
+            f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {folder}/archive.db"
+            f"\nlook closer  nasgym show {folder}"
+        )
