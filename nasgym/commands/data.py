@@ -14,22 +14,34 @@ class Data:
     """List the data sets, or fetch one and verify it."""
 
     name: Annotated[str | None, tyro.conf.Positional] = None
-    """The data set to fetch: cifar10."""
+    """The data set to fetch: cifar10 or ptb."""
 
     def main(self) -> None:
         """List or fetch."""
-        from nasgym.data import cifar10, data_folder
+        from nasgym.data import cifar10, ptb
 
+        fetchers = {"cifar10": cifar10.download, "ptb": ptb.download}
         if self.name is None:
-            say(f"the data folder is {data_folder()} (set NASGYM_DATA to have another)")
-            say("digits   comes with scikit-learn: nothing to fetch")
-            unpacked = data_folder() / cifar10.FOLDER
-            found = unpacked if unpacked.exists() else data_folder() / cifar10.ARCHIVE
-            say(f"cifar10  {found if found.exists() else 'missing: nasgym data cifar10'}")
-            say("images   yours: --set data=FILE.npz or a folder with one folder a class")
-        elif self.name == "cifar10":
+            _list()
+        elif self.name in fetchers:
             with downloading(OUT) as progress:
-                path = cifar10.download(progress)
-            say(f"CIFAR-10 is at {path}, whole")
+                path = fetchers[self.name](progress)
+            say(f"{self.name} is at {path}, whole")
         else:
-            raise ValueError(f"{self.name!r} cannot be fetched; what can is cifar10")
+            raise ValueError(
+                f"{self.name!r} cannot be fetched; what can is {' and '.join(fetchers)}"
+            )
+
+
+def _list() -> None:
+    """Say where each data set is, or how to get it."""
+    from nasgym.data import cifar10, data_folder, ptb
+
+    say(f"the data folder is {data_folder()} (set NASGYM_DATA to have another)")
+    say("digits         comes with scikit-learn: nothing to fetch")
+    say(f"cifar10        {cifar10.find() or 'missing: nasgym data cifar10'}")
+    say("images         yours: --set data=FILE.npz or a folder with one folder a class")
+    say("documentation  comes with Python: nothing to fetch")
+    files = ", ".join(ptb.FILES)
+    say(f"ptb            {ptb.find() or f'missing: nasgym data ptb (or {files} there)'}")
+    say("texts          yours: --set corpus=FILE.txt or a folder with train, valid and test.txt")

@@ -1,10 +1,12 @@
-"""Data: images as numpy arrays, split into training and validation images once, by a seed."""
+"""Data: images and text as numpy arrays, in parts for training and for validation."""
 
 from pathlib import Path
 
 from nasgym.data import cifar10, digits, images
 from nasgym.data.dataset import DatasetError, ImageData
 from nasgym.data.download import data_folder
+from nasgym.data.text import TextData
+from nasgym.data.text import load as load_text
 
 
 def load(
@@ -33,4 +35,4 @@ def load(
     return pool.split(seed, train_size, valid_size, image_size)
 
 
-__all__ = ["DatasetError", "ImageData", "data_folder", "load"]
+__all__ = ["DatasetError", "ImageData", "TextData", "data_folder", "load", "load_text"]
