@@ -11,7 +11,8 @@ def plain(architecture: Any) -> Any:
     """Return `architecture` as JSON-able data: dataclasses become dicts, sequences lists.
 
     A dataclass with a class attribute `kind` carries it as a key, so that `nasgym.spaces.read`
-    knows what to make of a file. Raises TypeError for anything JSON has no word for.
+    knows what to make of a file; a field of it that is None is left out. Raises TypeError for
+    anything JSON has no word for.
     """
     if architecture is None or isinstance(architecture, int | float | str):
         return architecture
@@ -21,8 +22,11 @@ def plain(architecture: Any) -> Any:
         return {str(key): plain(value) for key, value in architecture.items()}
     if dataclasses.is_dataclass(architecture) and not isinstance(architecture, type):
         named = {} if not hasattr(architecture, "kind") else {"kind": architecture.kind}
-        fields = (field.name for field in dataclasses.fields(architecture))
-        return named | {name: plain(getattr(architecture, name)) for name in fields}
+        values = {
+            field.name: getattr(architecture, field.name)
+            for field in dataclasses.fields(architecture)
+        }
+        return named | {name: plain(value) for name, value in values.items() if value is not None}
     raise TypeError(
         f"an architecture must be plain data (dataclasses, dicts, lists, numbers, strings), "
         f"but it holds {architecture!r}"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from nasgym import drawing
 from nasgym.networks import zoo
 from nasgym.networks.wiring import connections
-from nasgym.spaces.conv import ConvArchitecture, ConvLayer, ConvSpace
+from nasgym.spaces import (
+    PRESETS,
+    BatchNormLayer,
+    ConvArchitecture,
+    ConvLayer,
+    ConvSpace,
+    MaxPoolLayer,
+)
+from nasgym.spaces.layers import layer_type
 
 SMALL = ConvArchitecture(
     (
@@ -25,6 +34,14 @@ SMALL = ConvArchitecture(
 def sampled(layers: int) -> ConvArchitecture:
     space = ConvSpace(layers=layers, strides=(1, 2, 3))
     return space.decode(space.sample(np.random.default_rng(layers)))
+
+
+def sampled_from(preset: str) -> ConvArchitecture:
+    space = PRESETS[preset].with_layers(PRESETS[preset].max_layers)
+    return space.decode(space.sample(np.random.default_rng(0)))
+
+
+TYPED, V3 = sampled_from("layer-types"), sampled_from("v3")
 
 
 def edges(architecture: ConvArchitecture) -> set[tuple[int, int]]:
@@ -48,7 +65,22 @@ def test_text_tells_no_strides_where_there_are_none() -> None:
     assert "stride" not in drawing.text(zoo.NAS_V1)
 
 
-@pytest.mark.parametrize("architecture", [SMALL, zoo.NAS_V1, zoo.NAS_V1_DENSE, sampled(20)])
+def test_text_tells_layer_types_and_the_learning_rate() -> None:
+    layers = (ConvLayer(3, 5, 24), MaxPoolLayer(2, 3, inputs=(1,)), BatchNormLayer())
+    assert drawing.text(ConvArchitecture(layers, 0.05)).splitlines() == [
+        "layer       type        filter  filters  stride    reads",
+        "image                                              ╮ image",
+        "1           conv         3 × 5       24            ●─╮ 1",
+        "2           max pool     2 × 2                3    │ ●─╮ 2",
+        "3           batch norm                             ●───│─╮ 3",
+        "classifier                                             ●─●─▶ classifier",
+        "learning rate 0.05",
+    ]
+
+
+@pytest.mark.parametrize(
+    "architecture", [SMALL, zoo.NAS_V1, zoo.NAS_V1_DENSE, sampled(20), TYPED, V3]
+)
 def test_text_shows_each_connection_once(architecture: ConvArchitecture) -> None:
     lines = drawing.text(architecture).splitlines()
     start = lines[0].index("reads")
@@ -62,7 +94,8 @@ def test_text_shows_each_connection_once(architecture: ConvArchitecture) -> None
 
 
 @pytest.mark.parametrize(
-    "architecture", [SMALL, sampled(1), sampled(6), zoo.NAS_V1, zoo.NAS_V1_CHAIN, sampled(20)]
+    "architecture",
+    [SMALL, sampled(1), sampled(6), zoo.NAS_V1, zoo.NAS_V1_CHAIN, sampled(20), TYPED, V3],
 )
 def test_figure_shows_each_layer_and_each_connection(architecture: ConvArchitecture) -> None:
     (axes,) = drawing.figure(architecture).axes
@@ -70,19 +103,31 @@ def test_figure_shows_each_layer_and_each_connection(architecture: ConvArchitect
     assert sorted(map(str, arrows)) == sorted(f"{a}-{b}" for a, b in edges(architecture))
 
     shapes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    for shape, layer in zip(shapes, architecture.layers, strict=True):
-        ratio = layer.filter_height / layer.filter_width
-        assert shape.get_height() / shape.get_width() == pytest.approx(ratio)
+    shown = [layer.operation(1).window for layer in architecture.layers if layer.hyper_parameters]
+    for shape, (rows, columns) in zip(shapes, shown, strict=True):
+        assert shape.get_height() / shape.get_width() == pytest.approx(rows / columns)
     words = [label.get_text() for label in axes.texts]
     for number, layer in enumerate(architecture.layers, start=1):
         assert str(number) in words
-        assert f"{layer.filter_height} × {layer.filter_width}" in words
-        assert f"{layer.filters} filters" in words
+        if isinstance(layer, ConvLayer):
+            assert f"{layer.filter_height} × {layer.filter_width}" in words
+            assert f"{layer.filters} filters" in words
+        else:
+            assert layer_type(layer).replace("_", " ") in words
+    assert f"learning rate {architecture.learning_rate}" in words or not architecture.learning_rate
 
 
-@pytest.mark.parametrize("title", [None, "nas-v1: 0.945", "a title that is wider than the network"])
-def test_figure_hides_nothing(title: str | None) -> None:
-    figure = drawing.figure(sampled(20), title)
+@pytest.mark.parametrize(
+    ("architecture", "title"),
+    [
+        (sampled(20), None),
+        (sampled(20), "nas-v1: 0.945"),
+        (sampled(20), "a title that is wider than the network"),
+        (TYPED, "layer types"),
+    ],
+)
+def test_figure_hides_nothing(architecture: ConvArchitecture, title: str | None) -> None:
+    figure = drawing.figure(architecture, title)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     labels = [label.get_window_extent() for label in axes.texts if label.get_text()]
@@ -94,6 +139,8 @@ def test_figure_hides_nothing(title: str | None) -> None:
     for patch in axes.patches:
         if isinstance(patch, FancyArrowPatch):
             assert not any(patch.get_window_extent().overlaps(label) for label in labels)
+    for one, other in combinations(labels, 2):
+        assert not one.overlaps(other)
 
 
 def test_rgb_is_the_figure_in_pixels() -> None:

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
+from nasgym.agents.random_search import RandomSearch
 from nasgym.spaces import PRESETS, ConvSpace
 from nasgym.task import BudgetSpent, ReplayError
 from tests.spaces import Numbers, Stack
@@ -89,7 +90,7 @@ def test_strings_of_one_network_share_a_training() -> None:
     space, evaluator = ConvSpace(layers=2, filters=(8, 16)), Numbers()
     envs = NASVectorEnv(space, evaluator, num_envs=2)
     apart = [space.decode(tokens) for tokens in space if not space.decode(tokens).layers[1].inputs]
-    one = next(a for a in apart if a.layers[0].filters != a.layers[1].filters)
+    one = next(a for a in apart if a.layers[0] != a.layers[1])
     other = type(one)(one.layers[::-1])
     first, second = envs.play([space.encode(one), space.encode(other)])
     assert first.reward == second.reward
@@ -108,13 +109,30 @@ def test_the_next_step_after_a_wave_resets() -> None:
     assert not observations.any() and not rewards.any() and not terminated.any()
 
 
+class Free:
+    """An evaluator that costs nothing."""
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        return [Evaluation(accuracy=0.5)] * len(architectures)
+
+
 def test_the_papers_growing_ceiling() -> None:
+    """Acceptance check 1 (section 4.1)."""
     env = NASEnv(PRESETS["v1"], Numbers(), grow_by=2, grow_every=1600)
     ceilings = {}
     for trials in (0, 1599, 1600, 3200, 12_799, 99_999):
         env.trials = trials
         ceilings[trials] = env.space.layers
     assert ceilings == {0: 6, 1599: 6, 1600: 8, 3200: 10, 12_799: 20, 99_999: 20}
+
+
+def test_the_ceiling_grows_over_the_papers_12_800_children() -> None:
+    """Acceptance check 1, in a whole search; without connections, which only take time."""
+    space, search = ConvSpace(skip_connections=False), RandomSearch(seed=0)
+    envs = NASVectorEnv(space, Free(), num_envs=64, grow_by=2, grow_every=1600)
+    search.search(envs, 12_800)
+    depths = [len(trial.architecture["layers"]) for trial in envs.archive]
+    assert depths == [6 + 2 * (number // 1600) for number in range(12_800)]
 
 
 def test_the_ceiling_grows_over_all_parallel_episodes() -> None:

@@ -99,7 +99,7 @@ def test_masks_are_found_through_wrappers() -> None:
     ("options", "message"),
     [
         ({"epoch": 3}, "there is no option 'epoch'; did you mean 'epochs'"),
-        ({"space": "v9"}, "space 'v9' is none of v1, v2, digits"),
+        ({"space": "v9"}, "space 'v9' is none of v1, v2, v3, "),
         ({"layers": 0}, "layers must be a whole number from 1"),
         ({"filters": ["many"]}, "filters must be whole numbers"),
         ({"reward": "speed"}, "reward 'speed' is none of"),

@@ -54,6 +54,7 @@ def test_enumeration_size_and_length_equal_brute_force(space: SearchSpace) -> No
     ("layers", "v1", "v2"), [(6, 33, 45), (10, 75, 95), (15, 150, 180), (20, 250, 290)]
 )
 def test_the_papers_number_of_decisions(layers: int, v1: int, v2: int) -> None:
+    """Acceptance check 3 (section 4.1): 3 or 5 a layer and a bit for each pair of layers."""
     assert PRESETS["v1"].with_layers(layers).max_length == v1
     assert PRESETS["v2"].with_layers(layers).max_length == v2
 
@@ -130,7 +131,7 @@ def test_canonical_form_identifies_exactly_the_renumbered_networks() -> None:
     for one, other in itertools.combinations(architectures, 2):
         same = any(
             all(
-                one.layers[a].filters == other.layers[b].filters
+                one.layers[a].hyper_parameters == other.layers[b].hyper_parameters
                 and {order[i - 1] + 1 for i in one.layers[a].inputs} == set(other.layers[b].inputs)
                 for a, b in enumerate(order)
             )

@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgym.networks.wiring import LayerWiring, Size, check_outputs, wire
-from nasgym.spaces.conv import ConvArchitecture, ConvLayer
+from nasgym.networks.layers import module
+from nasgym.networks.wiring import check_outputs, wire
+from nasgym.spaces.conv import ConvArchitecture
+from nasgym.spaces.layers import Size
 
 
 class ConvNetwork(nn.Module):
-    """Convolution, batch normalisation and ReLU a layer, global average pooling, a linear layer.
+    """The layers of the architecture, then global average pooling and a linear layer.
 
     Maps images (N, channels, height, width) to logits (N, outputs). `torch.manual_seed` decides
     the initial weights. Training needs batches of two images or more: batch normalisation has no
@@ -30,7 +32,7 @@ class ConvNetwork(nn.Module):
         self.input_shape = tuple(input_shape)
         self.wiring = wire(architecture, input_shape)
         self.layers = nn.ModuleList(
-            _layer(layer, wired)
+            module(layer, wired)
             for layer, wired in zip(architecture.layers, self.wiring.layers, strict=True)
         )
         self.classifier = nn.Linear(self.wiring.features, outputs)
@@ -45,27 +47,13 @@ class ConvNetwork(nn.Module):
             )
         maps = [images]
         for layer, wired in zip(self.layers, self.wiring.layers, strict=True):
-            maps.append(layer(_join([_grow(maps[i], wired.grown) for i in wired.sources])))
+            maps.append(layer(_join([_grow(maps[i], wired.in_size) for i in wired.sources])))
         rows, columns = self.wiring.size
         # A sum needs no padding, and its gradient, unlike a mean's, does not leave channels_last:
         # 7 to 16 % of a small network's training step on a CPU.
         sums = _join([maps[i].sum((2, 3)) for i in self.wiring.sources])
         logits: Tensor = self.classifier(sums / (rows * columns))
         return logits
-
-
-def _layer(layer: ConvLayer, wired: LayerWiring) -> nn.Sequential:
-    """Return one layer with He's initialisation in the form DenseNet uses (fan-out)."""
-    convolution = nn.Conv2d(
-        wired.in_channels,
-        layer.filters,
-        (layer.filter_height, layer.filter_width),
-        stride=(layer.stride_height, layer.stride_width),
-        padding=wired.padding,
-        bias=False,
-    )
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(layer.filters), nn.ReLU(inplace=True))
 
 
 def _grow(maps: Tensor, size: Size) -> Tensor:

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from nasgym.spaces.conv import ConvArchitecture, ConvLayer
-
-Size = tuple[int, int]
-"""Rows and columns."""
+from nasgym.spaces.conv import ConvArchitecture
+from nasgym.spaces.layers import Layer, Operation, Size
 
 IMAGE = 0
 """The image's number among the sources of a layer; the layers are numbered from 1."""
@@ -15,21 +13,23 @@ IMAGE = 0
 
 @dataclass(frozen=True)
 class LayerWiring:
-    """What one convolution reads and what comes out of it."""
+    """What one layer reads and what comes out of it."""
 
     sources: tuple[int, ...]
     """Numbers of the outputs it reads, joined along the channels in this order."""
     in_channels: int
     """Channels of all sources together."""
-    grown: Size
-    """What each source is grown to with zeros at the bottom and right: the size of the largest
-    (rule 3), and one more where the padding of a SAME convolution is uneven."""
+    in_size: Size
+    """Size of the largest source; the others are grown to it with zeros at the bottom and right
+    (rule 3)."""
     padding: Size
-    """Rows of zeros the convolution adds at the top and at the bottom; columns left and right."""
+    """Rows that SAME padding adds at the top and at the bottom; columns left and right."""
+    uneven: Size
+    """Rows more at the bottom and columns more at the right, 1 where that padding is uneven."""
     size: Size
     """Size of the output: that of the largest source over the stride, rounded up."""
-    weights: int
-    """Weights of the convolution, which has no bias."""
+    operation: Operation
+    """What it does to its input."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def wire(architecture: ConvArchitecture, input_shape: Sequence[int] = (3, 32, 32
             layer, sources, sum(depths[i] for i in sources), _largest(sizes[i] for i in sources)
         )
         layers.append(wired)
-        depths.append(layer.filters)
+        depths.append(wired.operation.channels)
         sizes.append(wired.size)
     return Wiring(
         tuple(layers), loose, sum(depths[i] for i in loose), _largest(sizes[i] for i in loose)
@@ -94,14 +94,13 @@ def parameters(
 ) -> int:
     """Return the number of trainable parameters, the classifier's included.
 
-    These are the weights of the convolutions, two numbers a channel for batch normalisation, and
-    the linear layer with its biases.
+    These are what the layers have, such as the weights of a convolution and two numbers a channel
+    for batch normalisation, and the linear layer with its biases.
     """
     check_outputs(outputs)
     wiring = wire(architecture, input_shape)
-    normalisation = 2 * sum(layer.filters for layer in architecture.layers)
     classifier = (wiring.features + 1) * outputs
-    return sum(layer.weights for layer in wiring.layers) + normalisation + classifier
+    return sum(layer.operation.parameters for layer in wiring.layers) + classifier
 
 
 def flops(
@@ -109,12 +108,13 @@ def flops(
 ) -> int:
     """Return the floating-point operations of one forward pass of one image.
 
-    A multiplication and an addition count as two; only the convolutions and the linear layer
-    count, and padding zeros count like pixels. This is what `torch.utils.flop_counter` counts.
+    A multiplication and an addition count as two; only weighted sums count (convolutions, the
+    window of local contrast normalisation, the linear layer), and padding zeros count like pixels.
+    This is what `torch.utils.flop_counter` counts.
     """
     check_outputs(outputs)
     wiring = wire(architecture, input_shape)
-    products = sum(layer.weights * prod(layer.size) for layer in wiring.layers)
+    products = sum(layer.operation.products * prod(layer.size) for layer in wiring.layers)
     return 2 * (products + wiring.features * outputs)
 
 
@@ -124,10 +124,9 @@ def check_outputs(outputs: int) -> None:
         raise ValueError(f"outputs must be a whole number from 1, not {outputs!r}")
 
 
-def _check(number: int, layer: ConvLayer) -> None:
+def _check(number: int, layer: Layer) -> None:
     """Raise ValueError unless layer `number` has sizes from 1 and reads earlier layers once."""
-    for name in ("filter_height", "filter_width", "filters", "stride_height", "stride_width"):
-        value = getattr(layer, name)
+    for name, value in layer.hyper_parameters.items():
         if not _is_count(value):
             raise ValueError(f"layer {number}: {name} must be a whole number from 1, not {value!r}")
     for source in layer.inputs:
@@ -143,29 +142,31 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _wire_layer(layer: ConvLayer, sources: tuple[int, ...], depth: int, size: Size) -> LayerWiring:
+def _wire_layer(layer: Layer, sources: tuple[int, ...], depth: int, size: Size) -> LayerWiring:
     """Return the wiring of a layer whose sources have `depth` channels and are at most `size`."""
-    (height, width), filter_size = size, layer.filter_height * layer.filter_width
-    rows, top, more_rows = _same(height, layer.filter_height, layer.stride_height)
-    columns, left, more_columns = _same(width, layer.filter_width, layer.stride_width)
+    operation = layer.operation(depth)
+    (rows, top, more_rows), (columns, left, more_columns) = map(
+        _same, size, operation.window, operation.stride
+    )
     return LayerWiring(
         sources=sources,
         in_channels=depth,
-        grown=(height + more_rows, width + more_columns),
+        in_size=size,
         padding=(top, left),
+        uneven=(more_rows, more_columns),
         size=(rows, columns),
-        weights=filter_size * depth * layer.filters,
+        operation=operation,
     )
 
 
-def _same(size: int, filter_size: int, stride: int) -> tuple[int, int, int]:
-    """Return the output size of a SAME convolution, its padding on each side, and more at the end.
+def _same(size: int, window: int, stride: int) -> tuple[int, int, int]:
+    """Return the output size of a SAME window, its padding on each side, and more at the end.
 
-    As TensorFlow defines it: ceil(size / stride) outputs, padding as even as can be, and an odd
-    zero comes last.
+    As TensorFlow defines it: ceil(size / stride) outputs, padding as even as can be, and what is
+    odd comes last.
     """
     out = -(-size // stride)
-    padding = max((out - 1) * stride + filter_size - size, 0)
+    padding = max((out - 1) * stride + window - size, 0)
     return out, padding // 2, padding % 2
 
 

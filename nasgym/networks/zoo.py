@@ -1,9 +1,32 @@
-"""The zoo: published architectures."""
+"""The zoo: published architectures, and one made by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from nasgym.spaces.conv import ConvArchitecture, ConvLayer
+from nasgym.spaces.conv import ConvArchitecture
+from nasgym.spaces.layers import ConvLayer, MaxPoolLayer
+from nasgym.spaces.recurrent import LSTMArchitecture, Node, RecurrentArchitecture
+
+
+def chain(network: ConvArchitecture) -> ConvArchitecture:
+    """Return the same layers without skip connections, each reading the one before it."""
+    return _reading(network, lambda number: (number - 1,) if number > 1 else ())
+
+
+def dense(network: ConvArchitecture) -> ConvArchitecture:
+    """Return the same layers, each reading all before it."""
+    return _reading(network, lambda number: tuple(range(1, number)))
+
+
+def _reading(
+    network: ConvArchitecture, inputs: Callable[[int], tuple[int, ...]]
+) -> ConvArchitecture:
+    layers = enumerate(network.layers, start=1)
+    return replace(
+        network, layers=tuple(replace(layer, inputs=inputs(number)) for number, layer in layers)
+    )
+
 
 NAS_V1 = ConvArchitecture(
     (
@@ -28,33 +51,97 @@ NAS_V1 = ConvArchitecture(
 connections between layers, 4,201,630 parameters, 5.50 % test error (Zoph & Le 2017, section 4.1,
 table 1 and figure 7)."""
 
-NAS_V1_CHAIN = ConvArchitecture(
-    tuple(
-        replace(layer, inputs=(number - 1,) if number > 1 else ())
-        for number, layer in enumerate(NAS_V1.layers, start=1)
-    )
-)
+NAS_V1_CHAIN = chain(NAS_V1)
 """The same layers without skip connections, each reading the one before it: 809,134 parameters,
 7.97 % test error (Zoph & Le 2017, section 4.1)."""
 
-NAS_V1_DENSE = ConvArchitecture(
-    tuple(
-        replace(layer, inputs=tuple(range(1, number)))
-        for number, layer in enumerate(NAS_V1.layers, start=1)
-    )
-)
+NAS_V1_DENSE = dense(NAS_V1)
 """The same layers, each reading all before it: 6,630,910 parameters, 5.56 % test error (Zoph & Le
 2017, section 4.1)."""
 
-ARCHITECTURES: Mapping[str, ConvArchitecture] = {
+PLAIN_CONV = chain(
+    ConvArchitecture(
+        (
+            ConvLayer(3, 3, 64),
+            ConvLayer(3, 3, 64),
+            MaxPoolLayer(2, 2),
+            ConvLayer(3, 3, 128),
+            ConvLayer(3, 3, 128),
+            MaxPoolLayer(2, 2),
+            ConvLayer(3, 3, 256),
+            ConvLayer(3, 3, 256),
+        )
+    )
+)
+"""A network made by hand, to measure found ones against: 3 x 3 convolutions in a chain, twice as
+many where pooling halves the map, as in Simonyan & Zisserman 2015; 1,148,874 parameters."""
+
+NAS_CELL = RecurrentArchitecture(
+    (
+        Node("add", "sigmoid"),
+        Node("add", "relu"),
+        Node("add", "sigmoid"),
+        Node("elem_mult", "relu"),
+        Node("add", "tanh"),
+        Node("add", "sigmoid"),
+        Node("add", "tanh"),
+        Node("add", "sigmoid"),
+        Node("elem_mult", "tanh"),
+        Node("add", "tanh"),
+        Node("elem_mult", "tanh"),
+        Node("add", "sigmoid"),
+        Node("elem_mult", "identity"),
+        Node("add", "tanh"),
+        Node("elem_mult", "tanh"),
+    ),
+    inject=Node("add", "tanh"),
+    cell_out=12,
+    cell_in=8,
+)
+"""The recurrent cell that the search found on Penn Treebank: a test perplexity of 62.4 with 54
+million parameters (Zoph & Le 2017, section 4.2, table 2 and figure 8); TensorFlow's NASCell."""
+
+NAS_CELL_MAX_SIN = RecurrentArchitecture(
+    (
+        Node("max", "tanh"),
+        Node("max", "identity"),
+        Node("add", "tanh"),
+        Node("add", "relu"),
+        Node("add", "tanh"),
+        Node("max", "tanh"),
+        Node("add", "tanh"),
+        Node("add", "identity"),
+        Node("add", "identity"),
+        Node("add", "sigmoid"),
+        Node("add", "sigmoid"),
+        Node("add", "sigmoid"),
+        Node("elem_mult", "identity"),
+        Node("elem_mult", "sigmoid"),
+        Node("elem_mult", "tanh"),
+    ),
+    inject=Node("add", "identity"),
+    cell_out=12,
+    cell_in=0,
+)
+"""The cell found when the space had max and sin besides: it uses no sin (Zoph & Le 2017, section
+4.2 and figure 8)."""
+
+LSTM = LSTMArchitecture()
+"""The baseline of both."""
+
+ARCHITECTURES: Mapping[str, Any] = {
     "nas-v1": NAS_V1,
     "nas-v1-chain": NAS_V1_CHAIN,
     "nas-v1-dense": NAS_V1_DENSE,
+    "plain-conv": PLAIN_CONV,
+    "nas-cell": NAS_CELL,
+    "nas-cell-max-sin": NAS_CELL_MAX_SIN,
+    "lstm": LSTM,
 }
 """The zoo by name."""
 
 
-def by_name(name: str) -> ConvArchitecture:
+def by_name(name: str) -> Any:
     """Return the architecture of that name, or raise ValueError, in one line, with the names."""
     if name not in ARCHITECTURES:
         raise ValueError(f"the zoo has no {name!r}, only {', '.join(ARCHITECTURES)}")

@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nasgym.spaces.conv import PRESETS, ConvArchitecture, ConvLayer, ConvSpace
+from nasgym.spaces.conv import ConvArchitecture, ConvSpace
+from nasgym.spaces.layers import (
+    LAYER_TYPES,
+    AveragePoolLayer,
+    BatchNormLayer,
+    ConvLayer,
+    IdentityLayer,
+    Layer,
+    LocalContrastNormLayer,
+    MaxPoolLayer,
+)
+from nasgym.spaces.presets import PRESETS
 from nasgym.spaces.recurrent import (
     LSTMArchitecture,
     Node,
@@ -33,11 +44,18 @@ def read(data: Any) -> Any:
 
 
 __all__ = [
+    "LAYER_TYPES",
     "PRESETS",
+    "AveragePoolLayer",
+    "BatchNormLayer",
     "ConvArchitecture",
     "ConvLayer",
     "ConvSpace",
+    "IdentityLayer",
     "LSTMArchitecture",
+    "Layer",
+    "LocalContrastNormLayer",
+    "MaxPoolLayer",
     "Node",
     "RecurrentArchitecture",
     "RecurrentSpace",

@@ -17,7 +17,7 @@ which is never wrong; two equal networks may only fail to be recognised as such.
 class _Graph:
     """Layers as nodes from 0, each with a label and the nodes it reads."""
 
-    def __init__(self, labels: Sequence[tuple[int, ...]], inputs: Sequence[Sequence[int]]) -> None:
+    def __init__(self, labels: Sequence[tuple[Any, ...]], inputs: Sequence[Sequence[int]]) -> None:
         self.inputs = [sorted(nodes) for nodes in inputs]
         self.outputs: list[list[int]] = [[] for _ in inputs]
         for node, sources in enumerate(self.inputs):
@@ -92,7 +92,7 @@ class _Graph:
 
 
 def canonical_order(
-    labels: Sequence[tuple[int, ...]], inputs: Sequence[Sequence[int]]
+    labels: Sequence[tuple[Any, ...]], inputs: Sequence[Sequence[int]]
 ) -> list[int]:
     """Return the nodes in an order that depends on the network alone, not on their numbering.
 

@@ -1,0 +1,51 @@
+"""Drawings of an architecture: as text for a terminal and as a figure."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgym.architecture import plain
+from nasgym.drawing import conv
+from nasgym.drawing.sheet import page
+from nasgym.spaces.conv import ConvArchitecture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def text(architecture: Any) -> str:
+    """Return `architecture` drawn for a terminal.
+
+    A convolutional network is a line a layer, the image first; every output runs down a column of
+    its own, with a dot in the line of each layer that reads it. Anything else is pretty JSON.
+    """
+    match architecture:
+        case ConvArchitecture():
+            return conv.text(architecture)
+    return json.dumps(plain(architecture), indent=2, ensure_ascii=False)
+
+
+def figure(architecture: Any, title: str | None = None) -> "Figure":
+    """Return `architecture` as a matplotlib figure, as large as it needs to be.
+
+    A convolutional network stands on the image. A layer's box shows the shape of its filter, to
+    scale, and is the darker the more filters there are; boxes of other layer types have a colour
+    of their own. Arcs on the right connect layers; arcs on the left come from the image, or lead
+    from outputs that no layer reads to the classifier.
+    Anything else is a page of pretty JSON.
+    """
+    match architecture:
+        case ConvArchitecture():
+            return conv.figure(architecture, title)
+    return page(text(architecture), title)
+
+
+def rgb(architecture: Any) -> NDArray[np.uint8]:
+    """Return the figure of `architecture` as pixels, (height, width, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure(architecture))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

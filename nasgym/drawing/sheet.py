@@ -1,0 +1,45 @@
+"""A sheet of paper: the figure that every drawing is made on."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Point = tuple[float, float]
+
+MARGIN = 0.3
+"""White around a drawing, in inches."""
+
+INK, GREY = "#1f2933", "#7b8794"
+COLOURS = ("#2a7f9e", "#d98410", "#5b8c3a", "#7d5ba6", "#8a5a2b", "#159484", "#bd4f8a", "#c8434f")
+"""Colours of what is numbered, in turn."""
+
+
+def sheet(x: Point, y: Point, title: str | None) -> "tuple[Figure, Axes]":
+    """Return a new white figure with room for `x` and `y`, and its axes, an inch to the unit."""
+    from matplotlib.figure import Figure
+
+    top = y[1] + 0.4 * bool(title)
+    right = max(x[1], x[0] + 0.12 * len(title or ""))
+    size = (right - x[0] + 2 * MARGIN, top - y[0] + 2 * MARGIN)
+    figure = Figure(size, dpi=100, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(x[0] - MARGIN, right + MARGIN), ylim=(y[0] - MARGIN, top + MARGIN))
+    axes.set_axis_off()
+    write(axes, x[0], top, title or "", size=12, weight="bold", va="top")
+    return figure, axes
+
+
+def write(axes: "Axes", x: float, y: float, words: str, **style: Any) -> None:
+    """Write `words` at (x, y), in `style` where it is not the usual one."""
+    defaults = {"size": 9, "color": INK, "va": "center_baseline", "parse_math": False}
+    axes.text(x, y, words, **{**defaults, **style})
+
+
+def page(words: str, title: str | None) -> "Figure":
+    """Return a figure of text as it stands."""
+    rows = words.splitlines()
+    figure, axes = sheet((0, 0.076 * max(map(len, rows))), (-0.16 * len(rows), 0), title)
+    write(axes, 0, 0, words, family="monospace", va="top", linespacing=1.28)
+    return figure

@@ -1,0 +1,207 @@
+"""The layer types of a convolutional network: what there is to choose, and what comes out.
+
+A type is one frozen dataclass here, named in LAYER_TYPES, and one function in
+`nasgym/networks/layers.py`; nothing else changes for a new one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+Size = tuple[int, int]
+"""Rows and columns."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a layer does to the maps it reads: all that wiring has to know of it.
+
+    Its window slides with SAME padding: the output has ceil(size / stride) rows and columns.
+    """
+
+    channels: int
+    """Channels of the output."""
+    window: Size = (1, 1)
+    """Rows and columns that a pixel of the output is made of."""
+    stride: Size = (1, 1)
+    """Rows and columns from one window to the next."""
+    parameters: int = 0
+    """Trainable parameters."""
+    products: int = 0
+    """Multiplications, each with an addition, in each pixel of the output."""
+
+
+@dataclass(frozen=True)
+class Layer(ABC):
+    """A layer of a convolutional network: its hyper-parameters, and where its input comes from.
+
+    A type is a frozen dataclass with a field for each hyper-parameter, whole numbers from 1.
+    Hyper-parameters of one name mean the same in every type that has them.
+    """
+
+    kind: ClassVar[str]
+    """The type's name, in strings and in the plain form; a layer without one is a convolution."""
+    options: ClassVar[Mapping[str, tuple[int, ...]]]
+    """The usual options of each hyper-parameter, in the order in which they are chosen."""
+    inputs: tuple[int, ...] = field(default=(), kw_only=True)
+    """Numbers of the earlier layers it reads, from 1; none means that it reads the image."""
+
+    @abstractmethod
+    def operation(self, channels: int) -> Operation:
+        """Return what the layer does to an input of `channels` channels."""
+
+    @property
+    def hyper_parameters(self) -> dict[str, int]:
+        """Return everything about the layer but its type and where its input comes from."""
+        return {name: value for name, value in vars(self).items() if name != "inputs"}
+
+
+@dataclass(frozen=True)
+class ConvLayer(Layer):
+    """A convolution without bias, batch normalisation and ReLU (Zoph & Le 2017, section 4.1)."""
+
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "filter_height": (1, 3, 5, 7),
+        "filter_width": (1, 3, 5, 7),
+        "stride_height": (1,),
+        "stride_width": (1,),
+        "filters": (24, 36, 48, 64),
+    }
+
+    filter_height: int
+    """Rows of the filter."""
+    filter_width: int
+    """Columns of the filter."""
+    filters: int
+    """Number of filters: the channels of the layer's output."""
+    stride_height: int = 1
+    """Rows from one output to the next."""
+    stride_width: int = 1
+    """Columns from one output to the next."""
+
+    def operation(self, channels: int) -> Operation:
+        """Return the convolution; batch normalisation has two parameters a channel more."""
+        weights = self.filter_height * self.filter_width * channels * self.filters
+        return Operation(
+            channels=self.filters,
+            window=(self.filter_height, self.filter_width),
+            stride=(self.stride_height, self.stride_width),
+            parameters=weights + 2 * self.filters,
+            products=weights,
+        )
+
+
+POOLING: Mapping[str, tuple[int, ...]] = {"pool_size": (2, 3), "pool_stride": (1, 2)}
+
+
+@dataclass(frozen=True)
+class MaxPoolLayer(Layer):
+    """Max pooling: the largest value in a square window, channel by channel."""
+
+    kind: ClassVar[str] = "max_pool"
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = POOLING
+
+    pool_size: int
+    """Rows and columns of the window."""
+    pool_stride: int
+    """Rows and columns from one window to the next."""
+
+    def operation(self, channels: int) -> Operation:
+        """Return the pooling, which has no parameters."""
+        return _pooling(channels, self.pool_size, self.pool_stride)
+
+
+@dataclass(frozen=True)
+class AveragePoolLayer(Layer):
+    """Average pooling: the mean of a square window, without what lies outside of the map."""
+
+    kind: ClassVar[str] = "average_pool"
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = POOLING
+
+    pool_size: int
+    """Rows and columns of the window."""
+    pool_stride: int
+    """Rows and columns from one window to the next."""
+
+    def operation(self, channels: int) -> Operation:
+        """Return the pooling, which has no parameters."""
+        return _pooling(channels, self.pool_size, self.pool_stride)
+
+
+@dataclass(frozen=True)
+class BatchNormLayer(Layer):
+    """Batch normalisation by itself, with a scale and a shift for each channel."""
+
+    kind: ClassVar[str] = "batch_norm"
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+
+    def operation(self, channels: int) -> Operation:
+        """Return the normalisation."""
+        return Operation(channels, parameters=2 * channels)
+
+
+@dataclass(frozen=True)
+class LocalContrastNormLayer(Layer):
+    """Local contrast normalisation: first subtractive, then divisive (Jarrett et al. 2009).
+
+    Each pixel loses the weighted mean of the window around it, over all channels, and is divided
+    by the weighted standard deviation there, but by no less than the mean of these over the map.
+    The window is their 9 x 9 Gaussian, two pixels its standard deviation (they name none).
+    """
+
+    kind: ClassVar[str] = "local_contrast_norm"
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    WINDOW: ClassVar[int] = 9
+    DEVIATION: ClassVar[float] = 2.0
+
+    def operation(self, channels: int) -> Operation:
+        """Return the normalisation: the window is summed once for the mean, once for the rest."""
+        area = self.WINDOW**2
+        return Operation(channels, window=(self.WINDOW, self.WINDOW), products=2 * area)
+
+
+@dataclass(frozen=True)
+class IdentityLayer(Layer):
+    """Its input, unchanged: several inputs come out as one."""
+
+    kind: ClassVar[str] = "identity"
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+
+    def operation(self, channels: int) -> Operation:
+        """Return what does nothing."""
+        return Operation(channels)
+
+
+LAYER_TYPES: Mapping[str, type[Layer]] = {
+    "conv": ConvLayer,
+    **{
+        layer.kind: layer
+        for layer in (
+            MaxPoolLayer,
+            AveragePoolLayer,
+            BatchNormLayer,
+            LocalContrastNormLayer,
+            IdentityLayer,
+        )
+    },
+}
+"""The layer types by name."""
+
+
+def layer_type(layer: Layer) -> str:
+    """Return the name of the type of `layer`."""
+    return getattr(layer, "kind", "conv")
+
+
+def read_layer(data: Mapping[str, Any]) -> Layer:
+    """Return the layer whose plain form is `data`; one without a kind is a convolution."""
+    values = {**data, "inputs": tuple(data["inputs"])}
+    kind = values.pop("kind", "conv")
+    if kind not in LAYER_TYPES:
+        raise ValueError(f"layer type {kind!r} is none of {', '.join(LAYER_TYPES)}")
+    return LAYER_TYPES[kind](**values)
+
+
+def _pooling(channels: int, size: int, stride: int) -> Operation:
+    return Operation(channels, window=(size, size), stride=(stride, stride))
