@@ -30,7 +30,7 @@ from nasgym.evaluation import Evaluation
 from nasgym.networks import build, flops
 from nasgym.spaces import ConvArchitecture
 from nasgym.training.batches import prepare
-from nasgym.training.children import JOB
+from nasgym.training.children import IMAGE_JOB
 from nasgym.training.classify import initialised, job, train, validate
 from nasgym.training.machine import precision
 from nasgym.training.recipe import RECIPES, Recipe
@@ -121,7 +121,7 @@ def two_processes(effort: Effort) -> Measurement:
     children, settings = effort.part(4, least=2), _settings(replace(SHORT, epochs=2), images)
     tasks = [{"architecture": plain(TINY)}] * children
     with (
-        Pool(JOB, settings, workers=2) as two,
+        Pool(IMAGE_JOB, settings, workers=2) as two,
         Pool("nasgym.benchmarks.training_speed:job_on_two_threads", settings) as one,
     ):
         for pool in (two, one):  # start them
@@ -193,7 +193,7 @@ def isolation(effort: Effort) -> Measurement:
     run = job(settings)
 
     def pooled(count: int) -> None:
-        with Pool(JOB, settings) as pool:
+        with Pool(IMAGE_JOB, settings) as pool:
             _run(pool, [task] * count)
 
     here, one, all_, spawned = least_times(

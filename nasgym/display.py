@@ -92,9 +92,9 @@ class Display:
 
     def _line(self, trial: Trial) -> str:
         progress, outcome = self.progress, trial.status + (", cached" if trial.cached else "")
-        best = "" if progress.best is None else f"  best {progress.best.reward:.4f}"
+        best = "" if progress.best is None else f"  best {progress.best.reward:.4g}"
         return (
-            f"{progress.done}/{progress.budget}  child {trial.number}  reward {trial.reward:.4f} "
+            f"{progress.done}/{progress.budget}  child {trial.number}  reward {trial.reward:.4g} "
             f"({outcome}){best}  {progress.per_minute:.0f} a minute  {progress.left} left"
         )
 
@@ -106,7 +106,7 @@ class Display:
         bar = "━" * round(30 * done) + "[dim]" + "━" * (30 - round(30 * done)) + "[/dim]"
         table.add_row(f"[green]{bar}[/green]", f"{progress.done} of {progress.budget} children")
         if progress.best is not None:
-            best = f"{progress.best.reward:.4f} [dim](child {progress.best.number})[/dim]"
+            best = f"{progress.best.reward:.4g} [dim](child {progress.best.number})[/dim]"
             table.add_row("best reward so far", best)
         failed = f"   [red]{progress.failed} failed[/red]" if progress.failed else ""
         table.add_row("pace", f"{progress.per_minute:.0f} children a minute{failed}")

@@ -15,6 +15,9 @@ FAILURE_REWARD = 0.0
 
 LONGEST_ERROR = 4000
 
+PERPLEXITY_CONSTANT = 80.0
+"""The usual constant of the reward for perplexity (Zoph & Le 2017, section 4.2)."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -135,6 +138,20 @@ class Cached:
         return [finished[key] for key in keys]
 
 
+class Scored(Protocol):
+    """What says how good a child is: an Evaluation, or a Trial."""
+
+    @property
+    def accuracy(self) -> float:
+        """Return the validation accuracy as a fraction of 1."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Return whatever else was measured."""
+        ...
+
+
 Reward = Callable[[Evaluation], float]
 
 
@@ -157,13 +174,29 @@ def nll(evaluation: Evaluation) -> float:
     return exp(-float(evaluation.metrics["nll"]))
 
 
+def perplexity(evaluation: Evaluation, constant: float = PERPLEXITY_CONSTANT) -> float:
+    """Return `constant` over the square of the validation perplexity.
+
+    For language models (Zoph & Le 2017, section 4.2).
+    """
+    return constant / float(evaluation.metrics["perplexity"]) ** 2
+
+
 REWARDS: Mapping[str, Reward] = {
     "accuracy": accuracy,
     "accuracy_cubed": accuracy_cubed,
     "nll": nll,
+    "perplexity": perplexity,
 }
 
 
 def reward_of(evaluation: Evaluation, reward: Reward) -> float:
     """Return what `evaluation` earns: `reward` of it, or the failure reward if the child failed."""
     return reward(evaluation) if evaluation.status == "ok" else FAILURE_REWARD
+
+
+def score(outcome: Scored) -> str:
+    """Return in words how good a child is: its perplexity if it has one, else its accuracy."""
+    if "perplexity" in outcome.metrics:
+        return f"perplexity {outcome.metrics['perplexity']:,.1f}"
+    return f"accuracy {outcome.accuracy:.2%}"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nasgym import drawing
 from nasgym.archive import Archive, Trial
+from nasgym.evaluation import score
 from nasgym.faults import crash_point
 from nasgym.files import replacing
 from nasgym.spaces import ARCHITECTURES, read
@@ -41,7 +42,7 @@ def write_figures(folder: Path, archive: Archive, entropy: Entropy = ()) -> list
 
 def best_network(best: Trial) -> Figure:
     """Draw the best child."""
-    title = f"child {best.number}: accuracy {best.accuracy:.2%}"
+    title = f"child {best.number}: {score(best)}"
     return drawing.figure(drawable(best.architecture), title=title)
 
 

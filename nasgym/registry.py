@@ -2,38 +2,58 @@
 
 import difflib
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 
 from nasgym.env import NASEnv
-from nasgym.spaces import PRESETS, ConvSpace
-from nasgym.training.children import ChildTraining
+from nasgym.evaluation import PERPLEXITY_CONSTANT, perplexity
+from nasgym.spaces import PRESETS, ConvSpace, RecurrentSpace
+from nasgym.training.children import ImageChildren, TextChildren
 from nasgym.vector import NASVectorEnv
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "NAS-Digits-v0": {"data": "digits", "space": "digits"},
     "NAS-CIFAR10-v0": {"data": "cifar10", "space": "v1", "grow_by": 2, "grow_every": 1600},
     "NAS-Images-v0": {"space": "v1", "grow_by": 2, "grow_every": 1600},
+    "NAS-PTB-v0": {"corpus": "ptb"},
+    "NAS-Text-v0": {"corpus": "documentation"},
 }
-"""Ids and the options that set them apart; see `image_env` for all options."""
+"""Ids and the options that set them apart; see `image_env` and `text_env` for all options."""
 
-SPACE_OPTIONS = tuple(field.name for field in fields(ConvSpace))
-TRAINING_OPTIONS = tuple(inspect.signature(ChildTraining).parameters)
+CONV_OPTIONS = tuple(field.name for field in fields(ConvSpace))
+CELL_OPTIONS = tuple(field.name for field in fields(RecurrentSpace) if field.init)
+IMAGE_TRAINING = tuple(inspect.signature(ImageChildren).parameters)
+TEXT_TRAINING = tuple(inspect.signature(TextChildren).parameters)
 ENV_OPTIONS = ("reward", "archive", "grow_by", "grow_every", "render_mode")
-OPTIONS = ("space", *SPACE_OPTIONS, *TRAINING_OPTIONS, *ENV_OPTIONS)
+IMAGE_OPTIONS = ("space", *CONV_OPTIONS, *IMAGE_TRAINING, *ENV_OPTIONS)
+TEXT_OPTIONS = (
+    *CELL_OPTIONS,
+    *TEXT_TRAINING,
+    *("reward", "reward_constant", "archive", "render_mode"),
+)
+
+Parts = tuple[ConvSpace | RecurrentSpace, ImageChildren | TextChildren, dict[str, Any]]
+"""A space, its evaluator, and the options of the environment itself."""
+
+
+def options_of(env: str) -> tuple[str, ...]:
+    """Return the names of all options of the environment with this id."""
+    return TEXT_OPTIONS if _about_text(ENVIRONMENTS[env]) else IMAGE_OPTIONS
 
 
 def register() -> None:
     """Make the ids known to Gymnasium."""
     for name, options in ENVIRONMENTS.items():
+        kind = "text" if _about_text(options) else "image"
         gym.register(
             name,
-            entry_point="nasgym.registry:image_env",
-            vector_entry_point="nasgym.registry:image_vector_env",
+            entry_point=f"nasgym.registry:{kind}_env",
+            vector_entry_point=f"nasgym.registry:{kind}_vector_env",
             kwargs=options,
         )
 
@@ -44,43 +64,93 @@ def image_env(**options: Any) -> NASEnv:
     Every option is plain data (strings, numbers, lists):
 
     * `data`: "digits", "cifar10", or a path to an `.npz` or a folder of class folders; `space`: a
-      preset ("v1", "v2", "digits"), and any field of `ConvSpace` to change it (`layers`, ...);
+      name in `PRESETS`, and any field of `ConvSpace` to change it (`layers`, ...);
     * `recipe`, `epochs`, `train_size`, `valid_size`, `image_size`, `seed`, `device`, `workers`,
-      `time_limit`, `memory_limit`: see `ChildTraining`;
+      `time_limit`, `memory_limit`: see `ImageChildren`;
     * `reward`, `archive`, `grow_by`, `grow_every`, `render_mode`: see `NASEnv`.
 
     Raises ValueError for an option there is not or a value it cannot have, and FileNotFoundError
     for missing data, in one line.
     """
     with _wrong_kinds_named(options):
-        return NASEnv(*_parts(options), **_chosen(options, ENV_OPTIONS))
+        space, children, chosen = _image_parts(options)
+        return NASEnv(space, children, **chosen)
 
 
 def image_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
     """Make `num_envs` environments that step together; see `image_env` for the options."""
     with _wrong_kinds_named(options):
-        return NASVectorEnv(*_parts(options), num_envs, **_chosen(options, ENV_OPTIONS))
+        space, children, chosen = _image_parts(options)
+        return NASVectorEnv(space, children, num_envs, **chosen)
 
 
-def _parts(options: dict[str, Any]) -> tuple[ConvSpace, ChildTraining]:
-    for name in options:
-        if name not in OPTIONS:
-            raise ValueError(f"there is no option {name!r}{did_you_mean(name, OPTIONS)}")
+def text_env(**options: Any) -> NASEnv:
+    """Make a single environment that searches recurrent cells for text.
+
+    Every option is plain data (strings, numbers, lists):
+
+    * `corpus`: "documentation", "ptb", or the path of a text; `base`, `combinations`,
+      `activations`: see `RecurrentSpace`;
+    * `unit`, `vocabulary_size`, `recipe`, `epochs`, `parameters`, `shared_embeddings`,
+      `train_size`, `valid_size`, `seed`, `device`, `workers`, `time_limit`, `memory_limit`: see
+      `TextChildren`;
+    * `reward`, "perplexity" by default, which is `reward_constant` / perplexity^2; `archive`,
+      `render_mode`: see `NASEnv`.
+
+    Errors as for `image_env`.
+    """
+    with _wrong_kinds_named(options):
+        space, children, chosen = _text_parts(options)
+        return NASEnv(space, children, **chosen)
+
+
+def text_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
+    """Make `num_envs` environments that step together; see `text_env` for the options."""
+    with _wrong_kinds_named(options):
+        space, children, chosen = _text_parts(options)
+        return NASVectorEnv(space, children, num_envs, **chosen)
+
+
+def _about_text(options: Mapping[str, Any]) -> bool:
+    return "corpus" in options
+
+
+def _image_parts(options: Mapping[str, Any]) -> Parts:
+    _check_names(options, IMAGE_OPTIONS)
     preset = options.get("space", "v1")
     if preset not in PRESETS:
         raise ValueError(f"space {preset!r} is none of {', '.join(PRESETS)}")
     if "data" not in options:
         raise ValueError("say which images: data='images.npz' or data='a folder of class folders'")
-    chosen = _chosen(options, SPACE_OPTIONS)
+    chosen = _chosen(options, CONV_OPTIONS)
     if "layers" in chosen:  # asked for more layers than the preset goes to: so be it
         deepest = max(chosen["layers"], PRESETS[preset].max_layers)
         chosen.setdefault("max_layers", deepest)
     space = replace(PRESETS[preset], **chosen)
-    return space, ChildTraining(**_chosen(options, TRAINING_OPTIONS))
+    children = ImageChildren(**_chosen(options, IMAGE_TRAINING))
+    return space, children, _chosen(options, ENV_OPTIONS)
+
+
+def _text_parts(options: Mapping[str, Any]) -> Parts:
+    _check_names(options, TEXT_OPTIONS)
+    space = RecurrentSpace(**_chosen(options, CELL_OPTIONS))
+    chosen = {"reward": "perplexity", **_chosen(options, ENV_OPTIONS)}
+    constant = options.get("reward_constant", PERPLEXITY_CONSTANT)
+    if chosen["reward"] == "perplexity":
+        if constant <= 0:
+            raise ValueError(f"reward_constant must be above 0, not {constant}")
+        chosen["reward"] = partial(perplexity, constant=constant)
+    return space, TextChildren(**_chosen(options, TEXT_TRAINING)), chosen
+
+
+def _check_names(options: Mapping[str, Any], known: Collection[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise ValueError(f"there is no option {name!r}{did_you_mean(name, known)}")
 
 
 @contextmanager
-def _wrong_kinds_named(options: dict[str, Any]) -> Iterator[None]:
+def _wrong_kinds_named(options: Mapping[str, Any]) -> Iterator[None]:
     """Turn the TypeError of a word where a number belongs into the user's one line."""
     try:
         yield
@@ -89,7 +159,7 @@ def _wrong_kinds_named(options: dict[str, Any]) -> Iterator[None]:
         raise ValueError(f"an option has a value of the wrong kind ({error}): {given}") from None
 
 
-def _chosen(options: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+def _chosen(options: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in names}
 
 

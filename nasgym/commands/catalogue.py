@@ -17,7 +17,7 @@ class Envs:
 
     def main(self) -> None:
         """List the ids with the options that set them apart."""
-        from nasgym.registry import ENVIRONMENTS, OPTIONS
+        from nasgym.registry import ENVIRONMENTS, IMAGE_OPTIONS, TEXT_OPTIONS
 
         if self.json:
             print(json.dumps(ENVIRONMENTS))
@@ -26,7 +26,8 @@ class Envs:
         for name, options in ENVIRONMENTS.items():
             table.add_row(name, " ".join(f"{key}={value}" for key, value in options.items()))
         OUT.print(table)
-        OUT.print("\nAll of them take --set NAME=VALUE with", ", ".join(OPTIONS))
+        OUT.print("\nThose with data take --set NAME=VALUE with", ", ".join(IMAGE_OPTIONS))
+        OUT.print("\nThose with a corpus take --set NAME=VALUE with", ", ".join(TEXT_OPTIONS))
 
 
 @dataclass(frozen=True)

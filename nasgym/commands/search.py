@@ -1,6 +1,7 @@
 """`nasgym search`: search for networks, or go on with a search."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -10,11 +11,13 @@ from typing import Annotated, Any
 
 import tyro
 
+from nasgym import cost, presets
 from nasgym.agents import Agent
 from nasgym.archive import Archive, Trial
 from nasgym.commands.options import parse_options
 from nasgym.commands.terminal import OUT, say
 from nasgym.display import Display, Progress
+from nasgym.evaluation import score
 from nasgym.search import Interrupted, Plan, Run, SearchError
 from nasgym.task import Task
 from nasgym.tracking import WandbMirror
@@ -26,6 +29,10 @@ class Search:
 
     env: Annotated[str | None, tyro.conf.Positional] = None
     """Id of the environment: see `nasgym envs`."""
+    preset: str | None = None
+    """Fill all options as the paper did, paper-cifar10 or paper-ptb; those given come first."""
+    estimate: bool = False
+    """Say what the search would cost on this machine, and stop."""
     agent: str | None = None
     """Name of the agent: see `nasgym agents`. [reinforce]"""
     children: int | None = None
@@ -33,7 +40,7 @@ class Search:
     workers: int | None = None
     """Children trained at the same time; does not change what is found. [one a core]"""
     out: Path | None = None
-    """Folder of the run. [runs/ENV-AGENT-SEED]"""
+    """Folder of the run. [runs/ENV-AGENT-SEED or runs/PRESET-AGENT-SEED]"""
     seed: int | None = None
     """Seed of the agent; `--set seed=...` is the children's. [0]"""
     num_envs: int | None = None
@@ -51,19 +58,34 @@ class Search:
         """Run the search and say what it found."""
         run = self._run()
         try:
+            if self.estimate or (self.preset and not run.archive_path.exists()):
+                self._print_estimate(run.plan)
+            if self.estimate:
+                return
             agent = self._go(run)
         except Interrupted as interrupt:
             say(f"stopped by {interrupt}; nothing finished is lost. Go on with:\n  {run.command}")
             sys.exit(128 + interrupt.signum)
+        except KeyboardInterrupt:  # nothing has begun
+            sys.exit(128 + signal.SIGINT)
         with closing(run.archive()) as archive:
             run.write_best(archive)
             from nasgym.figures import write_figures
 
             write_figures(run.folder, archive, agent.entropy())
-            summary = _summary(run, archive)
-        print(json.dumps(summary)) if self.json else _print_summary(summary)
+            summary, best = _summary(run, archive), archive.best()
+        print(json.dumps(summary)) if self.json else _print_summary(summary, best)
 
     def _run(self) -> Run:
+        given = self._given()
+        folder = self.out or self._default_folder()
+        if (folder / "search.json").exists():
+            return Run(folder, replace(Run(folder).plan, **given))
+        if "env" not in given:
+            return Run(folder)
+        return Run(folder, Plan(**{"agent": "reinforce", "children": 200, **given}))
+
+    def _given(self) -> dict[str, Any]:
         given: dict[str, Any] = {
             name: value
             for name in ("env", "agent", "children", "workers", "seed", "num_envs")
@@ -73,17 +95,27 @@ class Search:
             given["env_options"] = parse_options(self.set)
         if self.agent_set:
             given["agent_options"] = parse_options(self.agent_set)
-        folder = self.out or self._default_folder()
-        if (folder / "search.json").exists():
-            return Run(folder, replace(Run(folder).plan, **given))
-        if self.env is None:
-            return Run(folder)
-        return Run(folder, Plan(**{"agent": "reinforce", "children": 200, **given}))
+        return given if self.preset is None else presets.filled(self.preset, given)
 
     def _default_folder(self) -> Path:
-        if self.env is None:
+        searched = self.preset or self.env
+        if searched is None:
             raise SearchError("name an environment (see: nasgym envs), or a run with --out FOLDER")
-        return Path("runs") / f"{Path(self.env).name}-{self.agent or 'reinforce'}-{self.seed or 0}"
+        return Path("runs") / f"{Path(searched).name}-{self.agent or 'reinforce'}-{self.seed or 0}"
+
+    def _print_estimate(self, plan: Plan) -> None:
+        """Say what `plan` would cost here and, if it is a preset, did cost its authors."""
+        if not self.json:
+            say("training a few children for a moment to see what the search costs ...")
+        here = cost.estimate(plan)
+        paper = presets.SPENT.get(self.preset or "")
+        if self.json:
+            spent = None if paper is None else paper.to_plain()
+            print(json.dumps({"estimate": {"here": here.to_plain(), "paper": spent}}))
+            return
+        say(f"here: {here.text()}")
+        if paper is not None:
+            say(f"the paper's: {paper.text()}")
 
     def _go(self, run: Run) -> Agent:
         with ExitStack() as stack:
@@ -115,18 +147,18 @@ def _summary(run: Run, archive: Archive) -> dict[str, Any]:
     }
 
 
-def _print_summary(summary: Mapping[str, Any]) -> None:
+def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
     from nasgym import drawing
     from nasgym.figures import drawable
 
-    best, folder = summary["best"], summary["folder"]
+    folder = summary["folder"]
     say(
         f"{summary['children']} children are done ({summary['trained']} trained, the others "
         f"proposed again; {summary['failed']} failed)"
     )
     if best is not None:
-        say(f"best: child {best['number']}, validation accuracy {best['accuracy']:.2%}\n")
-        print(drawing.text(drawable(best["architecture"])))
+        say(f"best: child {best.number}, validation {score(best)}\n")
+        print(drawing.text(drawable(best.architecture)))
         say(
             f"\nits picture  {folder}/best.png\nits data     {folder}/best.json"
             f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {folder}/archive.db"

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from nasgym.archive import Archive, Trial
 from nasgym.commands.terminal import OUT
+from nasgym.evaluation import score
 from nasgym.search import SearchError
 
 
@@ -55,7 +56,7 @@ class Show:
             raise SearchError(f"no child of {self.path} is finished yet")
         if self.json:
             return top[0].architecture, json.dumps([asdict(trial) for trial in top])
-        table = Table("child", "reward", "accuracy", "parameters", "seconds", "status", box=None)
+        table = Table("child", "reward", "validation", "parameters", "seconds", "status", box=None)
         for trial in top:
             table.add_row(*_cells(trial))
         with OUT.capture() as captured:
@@ -76,8 +77,8 @@ def _cells(trial: Trial) -> list[str]:
     parameters = trial.metrics.get("parameters")
     return [
         str(trial.number),
-        f"{trial.reward:.4f}",
-        f"{trial.accuracy:.2%}",
+        f"{trial.reward:.4g}",
+        score(trial),
         "" if parameters is None else f"{parameters:,}",
         f"{trial.seconds:.1f}",
         trial.status,

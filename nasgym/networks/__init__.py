@@ -1,31 +1,36 @@
 """Networks: from an architecture to a torch module, and what it costs before it is built."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasgym.networks import zoo
 from nasgym.networks.wiring import flops, parameters
 from nasgym.spaces.conv import ConvArchitecture
+from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def build(
-    architecture: Any, input_shape: Sequence[int] = (3, 32, 32), outputs: int = 10
-) -> "nn.Module":
+def build(architecture: Any, *sizes: Any, **options: Any) -> "nn.Module":
     """Return the network that `architecture` describes, with weights drawn from torch's generator.
 
-    It maps images (N, channels, height, width) to logits (N, outputs). Raises ValueError, in one
-    line, if the architecture cannot be built, TypeError if it is none that is known.
+    A ConvArchitecture becomes a ConvNetwork, with `input_shape=(3, 32, 32), outputs=10`: it maps
+    images (N, channels, height, width) to logits (N, outputs). A recurrent cell becomes the
+    LanguageModel around it, with `vocabulary, hidden` and more: it maps tokens (time, N) to logits
+    (time, N, vocabulary) and a state. Raises ValueError, in one line, if the architecture cannot
+    be built, TypeError if it is none that is known.
     """
     match architecture:
         case ConvArchitecture():
             from nasgym.networks.conv import ConvNetwork
 
-            return ConvNetwork(architecture, input_shape, outputs)
+            return ConvNetwork(architecture, *sizes, **options)
+        case RecurrentArchitecture() | LSTMArchitecture():
+            from nasgym.networks.language import LanguageModel
+
+            return LanguageModel(architecture, *sizes, **options)
     raise TypeError(
-        f"build knows ConvArchitecture, not {type(architecture).__name__}: "
+        f"build knows no {type(architecture).__name__}: "
         f"read plain data with nasgym.spaces.read first"
     )
 

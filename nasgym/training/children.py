@@ -1,27 +1,32 @@
-"""Children, really trained: the evaluator that puts data, recipe and workers together."""
+"""Children, really trained: the evaluators that put data, recipe and workers together."""
 
 import json
 import os
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeVar
 
 from nasgym.architecture import plain
-from nasgym.data import load
+from nasgym.data import load, load_text
 from nasgym.evaluation import Evaluation
 from nasgym.networks import flops
 from nasgym.nursery import lacks_memory
 from nasgym.training import machine
+from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
 from nasgym.training.recipe import RECIPES, Recipe
 from nasgym.workers import Pool
 
-JOB = "nasgym.training.classify:job"
+IMAGE_JOB = "nasgym.training.classify:job"
+TEXT_JOB = "nasgym.training.language:job"
+
+AnyRecipe = TypeVar("AnyRecipe", Recipe, LanguageRecipe)
 
 
-class ChildTraining:
-    """An evaluator that trains each child on images and validates it.
+class Children(ABC):
+    """An evaluator that trains each child and validates it.
 
     Every child is trained in a process of its own, on one thread, `workers` at a time, the largest
     first. Its evaluation depends on the architecture and on `context`, and on nothing else: not on
@@ -30,61 +35,42 @@ class ChildTraining:
 
     def __init__(
         self,
-        data: str = "digits",
+        job: str,
+        recipe: Recipe | LanguageRecipe,
+        data: Mapping[str, Any],
+        data_digest: str,
         *,
-        recipe: str = "short",
-        epochs: int | None = None,
-        train_size: int | None = None,
-        valid_size: int | None = None,
-        image_size: int | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        workers: int | None = None,
-        time_limit: float | None = None,
-        memory_limit: float | None = None,
+        seed: int,
+        device: str,
+        workers: int | None,
+        time_limit: float | None,
+        memory_limit: float | None,
     ) -> None:
-        """Read the data and prepare the pool; no process is started before the first child.
+        """Prepare the pool; no process is started before the first child.
 
-        `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
-        `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
-        the split of the data and, with its architecture, each child's weights and batches.
-        `device` is "cpu", "cuda" or "auto". `workers` is by default the number of cores; 0 trains
-        in this process, with torch on one thread and without limits, for debugging. `time_limit`
-        is in seconds a child and `memory_limit` in GiB a child.
-
-        Raises ValueError or FileNotFoundError, in one line, for what cannot be.
+        `job` names the function that trains, `data` tells it what on, and `data_digest` stands for
+        that in `context`. `device` is "cpu", "cuda" or "auto". `workers` is by default the number
+        of cores; 0 trains in this process, with torch on one thread and without limits, for
+        debugging. `time_limit` is in seconds a child and `memory_limit` in GiB a child.
         """
         _check_whole(0, seed=seed, workers=workers)
-        _check_whole(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
-        chosen = _recipe(recipe, epochs)
-        options: dict[str, Any] = {
-            "seed": seed,
-            "train_size": train_size,
-            "valid_size": valid_size,
-            "image_size": image_size,
-        }
-        images = load(data, **options)
         device = machine.resolve(device)
         how = {
-            "recipe": asdict(chosen),
+            "recipe": asdict(recipe),
             "seed": seed,
             "device": device,
             "precision": machine.precision(device),
         }
-        known = {"data": images.digest, "threads": 1, "machine": machine.description(device)}
-        self.input_shape = images.input_shape
-        """(channels, height, width) of the images."""
-        self.outputs = images.classes
-        """Number of classes."""
+        known = {"data": data_digest, "threads": 1, "machine": machine.description(device)}
         self.context = json.dumps(how | known, sort_keys=True)
         """All that decides an evaluation besides the architecture: where both are equal, the
         evaluations are, bit by bit."""
-        self._settings = how | {"data": data, "data_options": options}
+        self._job, self._settings = job, how | dict(data)
         self._run: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
         if workers is None:
             workers = cores()
         limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
-        self._pool = Pool(JOB, self._settings, workers=workers, **limits) if workers else None
+        self._pool = Pool(job, self._settings, workers=workers, **limits) if workers else None
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         """Return one evaluation for each of `architectures`, in order."""
@@ -104,16 +90,13 @@ class ChildTraining:
         if self._pool is not None:
             self._pool.close()
 
+    @abstractmethod
     def _cost(self, architecture: Any) -> float:
         """Return what training `architecture` costs, in no particular unit."""
-        try:
-            return float(flops(architecture, self.input_shape, self.outputs))
-        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
-            return 0.0
 
     def _train_here(self, task: Mapping[str, Any]) -> Evaluation:
         if self._run is None:
-            self._run = resolve_name(JOB)(self._settings)
+            self._run = resolve_name(self._job)(self._settings)
         try:
             return Evaluation.from_plain(self._run(task))
         except Exception:
@@ -121,11 +104,137 @@ class ChildTraining:
             return Evaluation(status=status, error=traceback.format_exc())
 
 
-def _recipe(name: str, epochs: int | None) -> Recipe:
-    if name not in RECIPES:
-        raise ValueError(f"recipe {name!r} is none of {', '.join(RECIPES)}")
-    _check_whole(1, epochs=epochs)
-    return RECIPES[name] if epochs is None else replace(RECIPES[name], epochs=epochs)
+class ImageChildren(Children):
+    """Children that classify images."""
+
+    def __init__(
+        self,
+        data: str = "digits",
+        *,
+        recipe: str = "short",
+        epochs: int | None = None,
+        train_size: int | None = None,
+        valid_size: int | None = None,
+        image_size: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        workers: int | None = None,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+    ) -> None:
+        """Read the images; see `Children` for `device`, `workers` and the limits.
+
+        `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
+        `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
+        the split of the data and, with its architecture, each child's weights and batches.
+
+        Raises ValueError or FileNotFoundError, in one line, for what cannot be.
+        """
+        _check_whole(0, seed=seed)
+        _check_whole(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
+        options: dict[str, Any] = {
+            "seed": seed,
+            "train_size": train_size,
+            "valid_size": valid_size,
+            "image_size": image_size,
+        }
+        chosen = recipe_named(recipe, RECIPES, epochs=epochs)
+        images = load(data, **options)
+        self.input_shape = images.input_shape
+        """(channels, height, width) of the images."""
+        self.outputs = images.classes
+        """Number of classes."""
+        super().__init__(
+            IMAGE_JOB,
+            chosen,
+            {"data": data, "data_options": options},
+            images.digest,
+            seed=seed,
+            device=device,
+            workers=workers,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+        )
+
+    def _cost(self, architecture: Any) -> float:
+        """Return the operations of one forward pass."""
+        try:
+            return float(flops(architecture, self.input_shape, self.outputs))
+        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
+            return 0.0
+
+
+class TextChildren(Children):
+    """Children that are language models."""
+
+    def __init__(
+        self,
+        corpus: str = "documentation",
+        *,
+        unit: str = "words",
+        vocabulary_size: int = 10_000,
+        recipe: str = "short",
+        epochs: int | None = None,
+        parameters: int | None = None,
+        shared_embeddings: bool | None = None,
+        train_size: int | None = None,
+        valid_size: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        workers: int | None = None,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+    ) -> None:
+        """Read the text; see `Children` for `device`, `workers` and the limits.
+
+        `corpus`, `unit`, `vocabulary_size`, `train_size` and `valid_size` are those of
+        `nasgym.data.load_text`; `recipe` is a name in LANGUAGE_RECIPES, in which `epochs`,
+        `parameters` and `shared_embeddings` replace what it has. `seed` decides, with its
+        architecture, each child's weights and dropout.
+
+        Raises ValueError or FileNotFoundError, in one line, for what cannot be.
+        """
+        _check_whole(1, train_size=train_size, valid_size=valid_size, parameters=parameters)
+        options: dict[str, Any] = {
+            "unit": unit,
+            "vocabulary_size": vocabulary_size,
+            "train_size": train_size,
+            "valid_size": valid_size,
+        }
+        chosen = recipe_named(
+            recipe,
+            LANGUAGE_RECIPES,
+            epochs=epochs,
+            parameters=parameters,
+            shared_embeddings=shared_embeddings,
+        )
+        super().__init__(
+            TEXT_JOB,
+            chosen,
+            {"corpus": corpus, "corpus_options": options},
+            load_text(corpus, **options).digest,
+            seed=seed,
+            device=device,
+            workers=workers,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+        )
+
+    def _cost(self, architecture: Any) -> float:
+        """Return the same for all: cells of one base cost nearly the same."""
+        return 0.0
+
+
+def recipe_named(name: str, recipes: Mapping[str, AnyRecipe], **changes: Any) -> AnyRecipe:
+    """Return the recipe of that name with all `changes` that are not None.
+
+    Raises ValueError, in one line, for a name there is not or a value that cannot be.
+    """
+    if name not in recipes:
+        raise ValueError(f"recipe {name!r} is none of {', '.join(recipes)}")
+    _check_whole(1, epochs=changes.get("epochs"))
+    wanted = {field: value for field, value in changes.items() if value is not None}
+    return replace(recipes[name], **wanted)
 
 
 def _check_whole(least: int, **values: int | None) -> None:

@@ -1,0 +1,148 @@
+"""Control experiments: what a search is measured against, at one equal budget for all.
+
+python -m nasgym.benchmarks.controls cells --corpus ptb --seeds 3
+python -m nasgym.benchmarks.controls skips runs/cifar --seeds 3
+
+"cells" trains an LSTM, the published cells and random ones in the same language model: equal
+parameters, equal text. "skips" trains a network as it was found, with all of its skip connections
+removed and with all present (Zoph & Le 2017, section 4.1: 5.50, 7.97 and 5.56 % test error).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from nasgym.commands.options import parse_options
+from nasgym.evaluation import Evaluation
+from nasgym.networks import zoo
+from nasgym.registry import ENVIRONMENTS, IMAGE_TRAINING
+from nasgym.search import Run
+from nasgym.spaces import ConvArchitecture, RecurrentSpace, read
+from nasgym.training.children import Children, ImageChildren, TextChildren
+
+Outcomes = Mapping[str, Sequence[Evaluation]]
+"""For each network, by its name, its evaluation with each seed."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Train an LSTM, the published cells and random ones at one equal budget."""
+
+    corpus: str = "documentation"
+    """The text: "documentation", "ptb" or the path of your own."""
+    seeds: int = 3
+    """Seeds 0, 1, ... of each cell."""
+    random: int = 3
+    """Random cells of base 8."""
+    workers: int | None = None
+    """Children trained at the same time. [one a core]"""
+    set: tuple[str, ...] = ()
+    """Options of the training, such as train_size=100000 parameters=1000000."""
+
+    def main(self) -> None:
+        """Train them all and print the table."""
+        space, rng = RecurrentSpace(), np.random.default_rng(0)
+        cells: dict[str, Any] = {
+            "LSTM": zoo.LSTM,
+            "NASCell": zoo.NAS_CELL,
+            "max/sin cell": zoo.NAS_CELL_MAX_SIN,
+        }
+        for number in range(self.random):
+            cells[f"random cell {number}"] = space.decode(space.sample(rng))
+        options = parse_options(self.set)
+
+        def children(seed: int) -> TextChildren:
+            return TextChildren(self.corpus, seed=seed, workers=self.workers, **options)
+
+        _report(_trained(cells, [children(seed) for seed in range(self.seeds)]), "perplexity")
+
+
+@dataclass(frozen=True)
+class Skips:
+    """Train the best network of a run, without and with all of its skip connections."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run's folder, whose options the training has too."""
+    seeds: int = 3
+    """Seeds 0, 1, ... of each network, which also split the images."""
+    workers: int | None = None
+    """Children trained at the same time. [one a core]"""
+    set: tuple[str, ...] = ()
+    """Options of the training that differ from the run's, such as epochs=20."""
+
+    def main(self) -> None:
+        """Train them all and print the table."""
+        run = Run(self.run)
+        with closing(run.archive()) as archive:
+            best = archive.best()
+        found = None if best is None else read(best.architecture)
+        if not isinstance(found, ConvArchitecture):
+            raise ValueError(f"{self.run} has found no convolutional network")
+        networks = {
+            "as found": found,
+            "all skips removed": zoo.chain(found),
+            "all skips present": zoo.dense(found),
+        }
+        options = {**image_options(run), **parse_options(self.set), "workers": self.workers}
+
+        def children(seed: int) -> ImageChildren:
+            return ImageChildren(**{**options, "seed": seed})
+
+        _report(_trained(networks, [children(seed) for seed in range(self.seeds)]), "accuracy")
+
+
+def image_options(run: Run) -> dict[str, Any]:
+    """Return the options that the children of a run were trained with."""
+    options = {**ENVIRONMENTS[run.plan.env], **run.plan.env_options}
+    return {name: value for name, value in options.items() if name in IMAGE_TRAINING}
+
+
+def _trained(networks: Mapping[str, Any], evaluators: Sequence[Children]) -> Outcomes:
+    """Train every network with every evaluator, which differ in their seeds."""
+    outcomes: dict[str, list[Evaluation]] = {name: [] for name in networks}
+    for seed, evaluator in enumerate(evaluators):
+        with closing(evaluator):
+            finished = evaluator.stream(list(networks.values()))
+            console = Console(stderr=True)
+            for index, evaluation in track(
+                finished, f"seed {seed}", len(networks), console=console
+            ):
+                outcomes[list(networks)[index]].append(evaluation)
+    return outcomes
+
+
+def _report(outcomes: Outcomes, measure: str) -> None:
+    """Print the mean of each network's seeds and all values, as a table and as JSON."""
+    table = Table("network", "parameters", measure, "each seed", "failed", "seconds", box=MARKDOWN)
+    for name, evaluations in outcomes.items():
+        good = [one for one in evaluations if one.status == "ok"]
+        values = [one.metrics.get(measure, one.accuracy) for one in good]
+        table.add_row(
+            name,
+            f"{good[0].metrics['parameters']:,}" if good else "",
+            f"{np.mean(values):.4g}" if good else "",
+            " ".join(f"{value:.4g}" for value in values),
+            str(len(evaluations) - len(good)),
+            f"{np.mean([one.seconds for one in evaluations]):.0f}",
+        )
+    Console(width=120).print(table)
+    print(json.dumps({name: [one.to_plain() for one in each] for name, each in outcomes.items()}))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the control that the command line asks for."""
+    tyro.extras.subcommand_cli_from_dict({"cells": Cells, "skips": Skips}, args=arguments).main()
+
+
+if __name__ == "__main__":
+    main()

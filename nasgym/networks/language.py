@@ -1,0 +1,130 @@
+"""The language model around a recurrent cell: embedding, layers of the cell, softmax."""
+
+from bisect import bisect_left
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgym.networks.recurrent import RecurrentNetwork
+from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
+
+Cell = RecurrentArchitecture | LSTMArchitecture
+
+State = tuple[Tensor, Tensor]
+"""What a model remembers of the text so far: h and c of every layer, (layers, n, hidden) each."""
+
+HIDDEN_STEP = 4
+"""Hidden sizes that are chosen are multiples of this, which processors read at once."""
+
+
+class LanguageModel(nn.Module):
+    """Predicts every next token of a text (Zoph & Le 2017, section 4.2).
+
+    Maps tokens (time, n), whole numbers below `vocabulary`, to the logits of the tokens after them,
+    (time, n, vocabulary). In training, dropout is variational (Gal 2015): one mask for all steps
+    of a call, on the input of every layer and on the output (`dropout`) and on the recurrent
+    connections (`recurrent_dropout`), and whole words of the embedding are left out
+    (`embedding_dropout`). Masks and initial weights come from torch's default generator.
+    """
+
+    def __init__(
+        self,
+        architecture: Cell,
+        vocabulary: int,
+        hidden: int,
+        *,
+        layers: int = 2,
+        dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        shared_embeddings: bool = False,
+        init: float = 0.05,
+    ) -> None:
+        """Build the model, its weights uniform in [-init, init] and its biases 0.
+
+        With `shared_embeddings` the softmax uses the weights of the embedding.
+        """
+        super().__init__()
+        self.dropout, self.embedding_dropout = dropout, embedding_dropout
+        self.embedding = nn.Embedding(vocabulary, hidden)
+        self.recurrent = RecurrentNetwork(
+            architecture,
+            hidden,
+            hidden,
+            layers,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+        )
+        self.decoder = nn.Linear(hidden, vocabulary)
+        if shared_embeddings:
+            self.decoder.weight = self.embedding.weight
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.uniform_(parameter, -init, init)
+            else:
+                nn.init.zeros_(parameter)
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the logits after each token, and the state after the last."""
+        embedded = F.embedding(tokens, self._words(self.embedding.weight))
+        output, state = self.recurrent(embedded, state)
+        if self.training and self.dropout:
+            output = F.dropout(torch.ones_like(output[:1]), self.dropout) * output
+        logits: Tensor = self.decoder(output)
+        return logits, state
+
+    def _words(self, weight: Tensor) -> Tensor:
+        """Return the embedding without the words that are left out this time."""
+        if not (self.training and self.embedding_dropout):
+            return weight
+        return F.dropout(torch.ones_like(weight[:, :1]), self.embedding_dropout) * weight
+
+
+def parameters(
+    architecture: Cell,
+    vocabulary: int,
+    hidden: int,
+    *,
+    layers: int = 2,
+    shared_embeddings: bool = False,
+) -> int:
+    """Return the number of trainable parameters of a LanguageModel of these sizes."""
+    if isinstance(architecture, LSTMArchitecture):
+        cell = 4 * hidden * (2 * hidden + 2)
+    else:
+        cell = architecture.base * hidden * 2 * hidden
+    words = vocabulary * hidden
+    return layers * cell + (1 if shared_embeddings else 2) * words + vocabulary
+
+
+def hidden_for(
+    target: int,
+    architecture: Cell,
+    vocabulary: int,
+    *,
+    layers: int = 2,
+    shared_embeddings: bool = False,
+) -> int:
+    """Return the hidden size with which a LanguageModel comes nearest to `target` parameters.
+
+    It is a multiple of HIDDEN_STEP. Raises ValueError if even the smallest has twice as many.
+    """
+
+    def count(step: int) -> int:
+        return parameters(
+            architecture,
+            vocabulary,
+            step * HIDDEN_STEP,
+            layers=layers,
+            shared_embeddings=shared_embeddings,
+        )
+
+    if count(1) > 2 * target:
+        raise ValueError(
+            f"a model of {vocabulary:,} tokens has {count(1):,} parameters at the least: "
+            f"{target:,} cannot be met"
+        )
+    above = bisect_left(range(1, target), target, key=count) + 1
+    steps = min((max(1, above - 1), above), key=lambda step: abs(count(step) - target))
+    return steps * HIDDEN_STEP

@@ -1,0 +1,138 @@
+"""The paper's two searches as plans, number by number, and what they cost its authors.
+
+All numbers are of Zoph & Le 2017, sections 3 and 4, and all are written out here, so that no
+default that changes one day changes them. A name stands for a number only in recipes and reward:
+
+* recipe "paper" for images: SGD with Nesterov momentum 0.9, learning rate 0.1, weight decay 1e-4,
+  whitened images, random crops and mirroring, the best of the last 5 epochs (section 4.1);
+* recipe "paper" for text: 2 layers, dropout of embeddings and recurrent connections (section 4.2);
+* `reinforce` draws the weights of its controller from [-0.08, 0.08], optimises with Adam and
+  subtracts a moving average of the rewards, whose decay the paper does not give (section 4.1).
+
+One thing is not the paper's. It trained 800 children at a time (400 for text), those of 100 (400)
+replicas of the controller, which a parameter server updated asynchronously (section 3.2). Here one
+controller proposes a wave of children and learns from it before it proposes the next: as many as
+one replica had for images, as many as the server made one update of for text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nasgym.search import Plan
+
+SEARCHES: Mapping[str, Plan] = {
+    "paper-cifar10": Plan(
+        "NAS-CIFAR10-v0",
+        agent="reinforce",
+        children=12_800,  # section 4.1
+        num_envs=8,
+        env_options={
+            # Section 4.1, search space: no strides to predict, no pooling.
+            "space": "v1",
+            "filter_heights": [1, 3, 5, 7],
+            "filter_widths": [1, 3, 5, 7],
+            "filters": [24, 36, 48, 64],
+            "strides": [1],
+            "skip_connections": True,
+            # Section 4.1, training details: 6 layers, 2 more every 1,600 children, so 20 at last.
+            "layers": 6,
+            "grow_by": 2,
+            "grow_every": 1600,
+            "max_layers": 20,
+            # Section 4.1: how a child is trained, and the cube of its accuracy.
+            "data": "cifar10",
+            "train_size": 45_000,
+            "valid_size": 5_000,
+            "recipe": "paper",
+            "epochs": 50,
+            "reward": "accuracy_cubed",
+        },
+        # Section 4.1: two LSTM layers of 35 units, and m = 8 children an update.
+        agent_options={"preset": "paper", "lr": 0.0006, "hidden": 35, "batch": 8},
+    ),
+    "paper-ptb": Plan(
+        "NAS-PTB-v0",
+        agent="reinforce",
+        children=15_000,  # section 4.2
+        num_envs=10,
+        env_options={
+            # Sections 3.4 and 4.2, search space.
+            "base": 8,
+            "combinations": ["add", "elem_mult"],
+            "activations": ["identity", "tanh", "sigmoid", "relu"],
+            # Section 4.2: how a child is trained, and 80 / perplexity^2.
+            "corpus": "ptb",
+            "unit": "words",
+            "vocabulary_size": 10_000,
+            "recipe": "paper",
+            "epochs": 35,
+            "parameters": 20_000_000,
+            "shared_embeddings": False,
+            "reward": "perplexity",
+            "reward_constant": 80.0,
+        },
+        # Section 4.2: the controller of section 4.1 at another rate, 10 gradients an update.
+        agent_options={"preset": "paper", "lr": 0.0005, "hidden": 35, "batch": 10},
+    ),
+}
+"""Plans by the name that `nasgym search --preset` knows."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a search cost the authors of the paper."""
+
+    processors: int
+    """How many, each training one child at a time."""
+    processor: str
+    """What kind."""
+    days: float | None
+    """How long they were at it; None if nobody says."""
+
+    @property
+    def hours(self) -> float | None:
+        """Return the hours of all processors together."""
+        return None if self.days is None else 24 * self.days * self.processors
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all of it as JSON-able data."""
+        return {**asdict(self), "hours": self.hours}
+
+    def text(self) -> str:
+        """Return it as one line for a reader."""
+        if self.hours is None:
+            took = "how long is not stated"
+        else:
+            took = f"{self.days:g} days, {self.hours:,.0f} {self.processor}-hours"
+        return f"{took}, {self.processors:,} children at a time, each on a {self.processor}"
+
+
+SPENT: Mapping[str, Spent] = {
+    # The duration is in Zoph et al. 2018 (NASNet), section 4, who print 800 x 28, which are
+    # GPU-days, as "22,400 GPU-hours".
+    "paper-cifar10": Spent(800, "GPU", days=28),
+    "paper-ptb": Spent(400, "CPU", days=None),
+}
+"""What the plans cost with the hardware of sections 4.1 and 4.2: Nvidia K40 GPUs, and CPUs."""
+
+
+def filled(preset: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the plan called `preset`, with those `given` in their place.
+
+    Options of environment and agent are replaced one by one; another agent has none of the
+    plan's. Raises ValueError, in one line, for a name there is not or another environment.
+    """
+    if preset not in SEARCHES:
+        raise ValueError(f"preset {preset!r} is none of {', '.join(SEARCHES)}")
+    plan = SEARCHES[preset]
+    if given.get("env", plan.env) != plan.env:
+        raise ValueError(f"preset {preset!r} searches {plan.env}: leave {given['env']} out")
+    same_agent = given.get("agent", plan.agent) == plan.agent
+    known = {name: getattr(plan, name) for name in ("env", "agent", "children", "num_envs")}
+    options = {
+        "env_options": plan.env_options,
+        "agent_options": plan.agent_options if same_agent else {},
+    }
+    merged = {name: {**options[name], **given.get(name, {})} for name in options}
+    return known | dict(given) | merged
