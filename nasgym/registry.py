@@ -122,6 +122,8 @@ def _image_parts(options: Mapping[str, Any]) -> Parts:
         raise ValueError(f"space {preset!r} is none of {', '.join(PRESETS)}")
     if "data" not in options:
         raise ValueError("say which images: data='images.npz' or data='a folder of class folders'")
+    if options.get("reward") == "perplexity":
+        raise ValueError("reward 'perplexity' is for text; images have accuracy, nll and others")
     chosen = _chosen(options, CONV_OPTIONS)
     if "layers" in chosen:  # asked for more layers than the preset goes to: so be it
         deepest = max(chosen["layers"], PRESETS[preset].max_layers)

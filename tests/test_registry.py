@@ -15,8 +15,11 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from nasgym import NASEnv, NASVectorEnv
+from nasgym.data import documentation
 from nasgym.env import RENDER_MODES
 from nasgym.registry import ENVIRONMENTS
+from nasgym.space import SearchSpace
+from nasgym.spaces import ConvSpace, RecurrentSpace
 
 QUICK: dict[str, Any] = {
     "epochs": 1,
@@ -39,11 +42,21 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str,
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    monkeypatch.setattr("nasgym.data.ptb.corpus", documentation.corpus)  # there is no small one
     return {
         "NAS-Digits-v0": {},
         "NAS-CIFAR10-v0": {},
         "NAS-Images-v0": {"data": str(tmp_path / "mine.npz")},
+        "NAS-PTB-v0": {"train_size": 2000, "valid_size": 200},
+        "NAS-Text-v0": {"unit": "characters", "train_size": 2000, "valid_size": 200},
     }
+
+
+CHANGED: dict[str, tuple[dict[str, Any], SearchSpace]] = {
+    "image": ({"layers": 3, "filter_heights": [1, 3]}, ConvSpace(layers=3, filter_heights=(1, 3))),
+    "text": ({"base": 2, "activations": ["tanh"]}, RecurrentSpace(2, activations=("tanh",))),
+}
+"""Options of each kind of environment, and the space they ask for."""
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -59,14 +72,15 @@ def test_both_env_checkers_pass_without_a_warning(name: str, data: dict[str, Any
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_spec_survives_json_and_pickle(name: str, data: dict[str, Any]) -> None:
-    options = {**data[name], "layers": 3, "filter_heights": [1, 3], "reward": "accuracy_cubed"}
-    spec = gym.make(name, **options).spec
+    changes, space = CHANGED["text" if "corpus" in ENVIRONMENTS[name] else "image"]
+    spec = gym.make(name, **data[name], **changes, reward="nll").spec
     assert spec is not None
     for again in (EnvSpec.from_json(spec.to_json()), pickle.loads(pickle.dumps(spec))):
         assert again == spec
         env = gym.make(again).unwrapped
         assert isinstance(env, NASEnv)
-        assert env.space.layers == 3
+        assert env.space.automaton.decisions[:1] == space.automaton.decisions[:1]
+        assert env.space.layers == space.layers
         env.close()
 
 
@@ -104,6 +118,7 @@ def test_masks_are_found_through_wrappers() -> None:
         ({"filters": ["many"]}, "filters must be whole numbers"),
         ({"reward": "speed"}, "reward 'speed' is none of"),
         ({"reward": 3}, "reward 3 is none of"),
+        ({"reward": "perplexity"}, "reward 'perplexity' is for text"),
         ({"skip_connections": "maybe"}, "skip_connections is true or false, not 'maybe'"),
         *[
             (options, "an option has a value of the wrong kind")
@@ -132,6 +147,45 @@ def test_bad_options_get_one_line(options: dict[str, Any], message: str) -> None
         with pytest.raises(ValueError, match=message) as error:
             make("NAS-Digits-v0", **options)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 3}, "there is no option 'layers'"),
+        ({"base": 0}, "base must be a whole number from 1"),
+        ({"base": "8"}, "base must be a whole number from 1"),
+        ({"combinations": ["minus"]}, "combinations must be some of add, elem_mult, max"),
+        ({"activations": []}, "activations must be some of identity"),
+        ({"corpus": "no/such/book.txt"}, "no/such/book.txt"),
+        ({"unit": "letters"}, "unit must be words or characters"),
+        ({"vocabulary_size": 1}, "vocabulary_size must be 2 or more"),
+        ({"train_size": 10**9}, "train_size must be from"),
+        ({"recipe": "long"}, "recipe 'long' is none of short, paper"),
+        ({"parameters": 10}, "cannot be met"),
+        ({"reward_constant": 0}, "reward_constant must be above 0"),
+        ({"reward_constant": "x"}, "an option has a value of the wrong kind"),
+        ({"vocabulary_size": "x"}, "an option has a value of the wrong kind"),
+        ({"shared_embeddings": "maybe"}, "shared_embeddings is true or false"),
+    ],
+)
+def test_bad_options_of_texts_get_one_line(options: dict[str, Any], message: str) -> None:
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
+            make("NAS-Text-v0", **options)
+        assert "\n" not in str(error.value)
+
+
+def test_cells_are_searched_with_the_papers_reward() -> None:
+    """c / perplexity^2 of the validation text; c is an option (Zoph & Le 2017, section 4.2)."""
+    options = {"unit": "characters", "train_size": 3000, "valid_size": 500, "workers": 0}
+    env = gym.make("NAS-Text-v0", base=2, parameters=20_000, reward_constant=5, **options).unwrapped
+    assert isinstance(env, NASEnv)
+    (trial,) = env.play([env.space.sample(np.random.default_rng(0))])
+    assert trial.status == "ok" and trial.architecture["kind"] == "recurrent"
+    assert trial.reward == pytest.approx(5 / trial.metrics["perplexity"] ** 2)
+    assert 1 < trial.metrics["perplexity"] < 110 and trial.metrics["parameters"] > 10_000
+    env.close()
 
 
 def finish_episodes(envs: Any, episodes: int) -> list[float]:

@@ -1,7 +1,9 @@
 """`nasgym data`: the data sets that are here, and how to get the others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
 
@@ -20,7 +22,10 @@ class Data:
         """List or fetch."""
         from nasgym.data import cifar10, ptb
 
-        fetchers = {"cifar10": cifar10.download, "ptb": ptb.download}
+        fetchers: dict[str, Callable[[Any], Path]] = {
+            "cifar10": cifar10.download,
+            "ptb": ptb.download,
+        }
         if self.name is None:
             _list()
         elif self.name in fetchers:

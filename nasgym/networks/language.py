@@ -1,21 +1,14 @@
 """The language model around a recurrent cell: embedding, layers of the cell, softmax."""
 
-from bisect import bisect_left
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgym.networks.language_size import Cell
 from nasgym.networks.recurrent import RecurrentNetwork
-from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
-
-Cell = RecurrentArchitecture | LSTMArchitecture
 
 State = tuple[Tensor, Tensor]
 """What a model remembers of the text so far: h and c of every layer, (layers, n, hidden) each."""
-
-HIDDEN_STEP = 4
-"""Hidden sizes that are chosen are multiples of this, which processors read at once."""
 
 
 class LanguageModel(nn.Module):
@@ -79,52 +72,3 @@ class LanguageModel(nn.Module):
         if not (self.training and self.embedding_dropout):
             return weight
         return F.dropout(torch.ones_like(weight[:, :1]), self.embedding_dropout) * weight
-
-
-def parameters(
-    architecture: Cell,
-    vocabulary: int,
-    hidden: int,
-    *,
-    layers: int = 2,
-    shared_embeddings: bool = False,
-) -> int:
-    """Return the number of trainable parameters of a LanguageModel of these sizes."""
-    if isinstance(architecture, LSTMArchitecture):
-        cell = 4 * hidden * (2 * hidden + 2)
-    else:
-        cell = architecture.base * hidden * 2 * hidden
-    words = vocabulary * hidden
-    return layers * cell + (1 if shared_embeddings else 2) * words + vocabulary
-
-
-def hidden_for(
-    target: int,
-    architecture: Cell,
-    vocabulary: int,
-    *,
-    layers: int = 2,
-    shared_embeddings: bool = False,
-) -> int:
-    """Return the hidden size with which a LanguageModel comes nearest to `target` parameters.
-
-    It is a multiple of HIDDEN_STEP. Raises ValueError if even the smallest has twice as many.
-    """
-
-    def count(step: int) -> int:
-        return parameters(
-            architecture,
-            vocabulary,
-            step * HIDDEN_STEP,
-            layers=layers,
-            shared_embeddings=shared_embeddings,
-        )
-
-    if count(1) > 2 * target:
-        raise ValueError(
-            f"a model of {vocabulary:,} tokens has {count(1):,} parameters at the least: "
-            f"{target:,} cannot be met"
-        )
-    above = bisect_left(range(1, target), target, key=count) + 1
-    steps = min((max(1, above - 1), above), key=lambda step: abs(count(step) - target))
-    return steps * HIDDEN_STEP

@@ -13,6 +13,7 @@ from nasgym.architecture import plain
 from nasgym.data import load, load_text
 from nasgym.evaluation import Evaluation
 from nasgym.networks import flops
+from nasgym.networks.language_size import check_target
 from nasgym.nursery import lacks_memory
 from nasgym.training import machine
 from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
@@ -208,11 +209,13 @@ class TextChildren(Children):
             parameters=parameters,
             shared_embeddings=shared_embeddings,
         )
+        text = load_text(corpus, **options)
+        check_target(chosen.parameters, len(text.vocabulary), chosen.shared_embeddings)
         super().__init__(
             TEXT_JOB,
             chosen,
             {"corpus": corpus, "corpus_options": options},
-            load_text(corpus, **options).digest,
+            text.digest,
             seed=seed,
             device=device,
             workers=workers,

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from nasgym.data import TextData, load_text
 from nasgym.evaluation import Evaluation
-from nasgym.networks.language import Cell, LanguageModel, State, hidden_for
+from nasgym.networks.language import LanguageModel, State
+from nasgym.networks.language_size import Cell, hidden_for
 from nasgym.spaces import LSTMArchitecture, read
 from nasgym.training.language_recipe import LanguageRecipe
 from nasgym.training.process import child_seed, device_of, settle
@@ -214,7 +215,7 @@ def validate(model: LanguageModel, texts: Texts, pieces: int = VALID_PIECES) -> 
     hits = torch.zeros((), dtype=torch.long, device=inputs.device)
     state: State | None = None
     for tokens, following in zip(
-        inputs.split(texts.unroll), targets.split(texts.unroll), strict=True
+        torch.split(inputs, texts.unroll), torch.split(targets, texts.unroll), strict=True
     ):
         logits, state = _logits(model, tokens, state, texts.precision)
         loss += F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="sum")

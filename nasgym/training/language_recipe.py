@@ -57,6 +57,8 @@ class LanguageRecipe:
         for name in wholes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a whole number from 1, not {getattr(self, name)}")
+        if type(self.shared_embeddings) is not bool:
+            raise ValueError(f"shared_embeddings is true or false, not {self.shared_embeddings!r}")
 
     def rates(self, steps: int) -> Iterator[float]:
         """Yield the learning rate of each step of a training with `steps` steps an epoch."""
