@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.architecture import plain
-from nasgym.drawing import conv
+from nasgym.drawing import conv, tree
 from nasgym.drawing.sheet import page
 from nasgym.spaces.conv import ConvArchitecture
+from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +20,16 @@ def text(architecture: Any) -> str:
     """Return `architecture` drawn for a terminal.
 
     A convolutional network is a line a layer, the image first; every output runs down a column of
-    its own, with a dot in the line of each layer that reads it. Anything else is pretty JSON.
+    its own, with a dot in the line of each layer that reads it. A recurrent cell is a tree, a line
+    a node, the root first; an LSTM is one line. Anything else is pretty JSON.
     """
     match architecture:
         case ConvArchitecture():
             return conv.text(architecture)
+        case RecurrentArchitecture():
+            return tree.text(architecture)
+        case LSTMArchitecture():
+            return tree.LSTM
     return json.dumps(plain(architecture), indent=2, ensure_ascii=False)
 
 
@@ -34,11 +40,16 @@ def figure(architecture: Any, title: str | None = None) -> "Figure":
     scale, and is the darker the more filters there are; boxes of other layer types have a colour
     of their own. Arcs on the right connect layers; arcs on the left come from the image, or lead
     from outputs that no layer reads to the classifier.
-    Anything else is a page of pretty JSON.
+
+    A recurrent cell stands on x_t and h_{t-1}, and h_t comes out of its root. A box is a node: its
+    combination below, its activation above. c_{t-1} enters a box of its own, the cell inject, and
+    c_t leaves its node between combination and activation. Anything else is a page of text.
     """
     match architecture:
         case ConvArchitecture():
             return conv.figure(architecture, title)
+        case RecurrentArchitecture():
+            return tree.figure(architecture, title)
     return page(text(architecture), title)
 
 

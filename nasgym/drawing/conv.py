@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from nasgym.drawing.sheet import COLOURS, GREY, INK, Point, sheet, write
+from nasgym.drawing.sheet import COLOURS, GREY, INK, arrow, sheet, write
 from nasgym.networks.wiring import IMAGE, connections
 from nasgym.spaces.conv import ConvArchitecture
 from nasgym.spaces.layers import ConvLayer, Layer, layer_type
@@ -110,7 +110,7 @@ def figure(architecture: ConvArchitecture, title: str | None) -> "Figure":
     for source, row in edges:
         if row - source == 1:
             ends = (0, source * PITCH + HEIGHT / 2), (0, row * PITCH - HEIGHT / 2)
-            _draw_arrow(axes, (source, row), ends)
+            arrow(axes, ends, _colour(source), name=f"{source}-{row}")
     _draw_arcs(axes, left, side=-1)
     _draw_arcs(axes, right, side=1)
     _draw_box(axes, IMAGE, "white", "image")
@@ -143,30 +143,13 @@ def _draw_arcs(axes: "Axes", arcs: Sequence[Edge], side: int) -> None:
         head = row * PITCH - _port(arriving.index(source), len(arriving))
         near = side * WIDTH / 2
         far = near + side * _bulge((source, row))
-        _draw_arrow(axes, (source, row), [(near, foot), (far, foot), (far, head), (near, head)])
+        path = [(near, foot), (far, foot), (far, head), (near, head)]
+        arrow(axes, path, _colour(source), name=f"{source}-{row}")
 
 
 def _port(place: int, count: int) -> float:
     """Return how far from the middle of a box the arc at `place` among `count` touches it."""
     return HEIGHT * (0.42 - 0.36 * (place + 0.5) / count)
-
-
-def _draw_arrow(axes: "Axes", edge: Edge, points: Sequence[Point]) -> None:
-    """Draw an arrow along a straight line, two points, or a Bezier curve, four."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path
-
-    step = Path.LINETO if len(points) == 2 else Path.CURVE4
-    axes.add_patch(
-        FancyArrowPatch(
-            path=Path(points, [Path.MOVETO] + [step] * (len(points) - 1)),
-            arrowstyle="-|>,head_length=3,head_width=1.6",
-            mutation_scale=1,
-            linewidth=1.1,
-            color=_colour(edge[0]),
-            gid=f"{edge[0]}-{edge[1]}",  # names the connection in an SVG
-        )
-    )
 
 
 def _draw_layers(axes: "Axes", layers: Sequence[Layer]) -> None:

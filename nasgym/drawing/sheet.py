@@ -1,5 +1,6 @@
 """A sheet of paper: the figure that every drawing is made on."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +36,27 @@ def write(axes: "Axes", x: float, y: float, words: str, **style: Any) -> None:
     """Write `words` at (x, y), in `style` where it is not the usual one."""
     defaults = {"size": 9, "color": INK, "va": "center_baseline", "parse_math": False}
     axes.text(x, y, words, **{**defaults, **style})
+
+
+def arrow(axes: "Axes", points: Sequence[Point], colour: str, name: str) -> None:
+    """Draw an arrow along a straight line, two points, or a Bezier curve, four.
+
+    `name` is what an SVG calls it: the two ends, with a hyphen between them.
+    """
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    step = Path.LINETO if len(points) == 2 else Path.CURVE4
+    axes.add_patch(
+        FancyArrowPatch(
+            path=Path(points, [Path.MOVETO] + [step] * (len(points) - 1)),
+            arrowstyle="-|>,head_length=3,head_width=1.6",
+            mutation_scale=1,
+            linewidth=1.1,
+            color=colour,
+            gid=name,
+        )
+    )
 
 
 def page(words: str, title: str | None) -> "Figure":

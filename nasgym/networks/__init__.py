@@ -10,6 +10,11 @@ from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 if TYPE_CHECKING:
     from torch import nn
 
+    from nasgym.networks.recurrent import NASCell, RecurrentNetwork, TreeCell
+
+WITH_TORCH = ("NASCell", "RecurrentNetwork", "TreeCell")
+"""Classes of `nasgym.networks.recurrent` that can be imported from here; torch only then is."""
+
 
 def build(architecture: Any, *sizes: Any, **options: Any) -> "nn.Module":
     """Return the network that `architecture` describes, with weights drawn from torch's generator.
@@ -35,4 +40,20 @@ def build(architecture: Any, *sizes: Any, **options: Any) -> "nn.Module":
     )
 
 
-__all__ = ["build", "flops", "parameters", "zoo"]
+def __getattr__(name: str) -> Any:
+    if name in WITH_TORCH:
+        from nasgym.networks import recurrent
+
+        return getattr(recurrent, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "NASCell",
+    "RecurrentNetwork",
+    "TreeCell",
+    "build",
+    "flops",
+    "parameters",
+    "zoo",
+]

@@ -175,7 +175,7 @@ def _initialise(module: nn.Module, hidden_size: int) -> None:
 
 def _zeros(input: Tensor, *sizes: int) -> State:
     """Return h and c of these sizes before the first step."""
-    h, c = (input.new_zeros(len(input), size) for size in sizes)
+    h, c = (input.new_zeros(input.shape[0], size) for size in sizes)
     return h, c
 
 
