@@ -1,4 +1,4 @@
-"""The command line: `nasgym search`, `show`, `envs`, `agents` and `data`."""
+"""The command line: what each word after `nasgym` does, and how a mistake is answered."""
 
 import os
 import sys
@@ -10,9 +10,13 @@ import tyro
 
 from nasgym.archive import ArchiveError
 from nasgym.commands.catalogue import Agents, Envs
+from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
+from nasgym.commands.export import Export
+from nasgym.commands.results import Results
 from nasgym.commands.search import Search
 from nasgym.commands.show import Show
+from nasgym.commands.train import Train
 from nasgym.search import SearchError
 from nasgym.task import ReplayError
 from nasgym.workers import WorkerError
@@ -20,6 +24,10 @@ from nasgym.workers import WorkerError
 COMMANDS: dict[str, Callable[..., Any]] = {
     "search": Search,
     "show": Show,
+    "train": Train,
+    "export": Export,
+    "compare": Compare,
+    "results": Results,
     "envs": Envs,
     "agents": Agents,
     "data": Data,

@@ -1,5 +1,6 @@
 """Child training: schedules, batches against a naive oracle, equal bits, and how children fail."""
 
+import io
 import json
 import subprocess
 import sys
@@ -12,21 +13,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from nasgym.architecture import plain
 from nasgym.data import ImageData, load
+from nasgym.evaluation import Evaluation
 from nasgym.networks import flops, parameters
 from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
 from nasgym.training import classify
 from nasgym.training.batches import Batches, prepare
 from nasgym.training.classify import (
     VALIDATED_AT_ONCE,
-    child_seed,
+    Classification,
     initialised,
     job,
     train,
     validate,
 )
+from nasgym.training.process import child_seed
 from nasgym.training.recipe import RECIPES, Recipe
 
 SHORT, PAPER = RECIPES["short"], RECIPES["paper"]
@@ -107,6 +111,17 @@ def test_the_papers_recipe_is_that_of_the_paper() -> None:
         torch.float32,
     ).canvases
     assert canvas.shape == (10, 2, 40, 40, 3)
+
+
+def test_drops_can_come_at_other_shares() -> None:
+    rates = list(replace(PAPER, epochs=10, drops=(0.3, 0.9)).rates(1))
+    assert rates == pytest.approx([0.1] * 3 + [0.01] * 6 + [0.001])
+
+
+def test_what_a_search_leaves_alone_is_not_in_the_plain_form() -> None:
+    assert {"drops", "norm_epsilon"}.isdisjoint(plain(PAPER))
+    changed = replace(PAPER, drops=(0.3,), norm_epsilon=0.1)
+    assert Recipe(**plain(changed)) == replace(changed, drops=[0.3])
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "judged_epochs"])
@@ -252,6 +267,47 @@ def test_reduced_precision_is_for_the_network_alone() -> None:
     assert all(weights.dtype == torch.float32 for weights in network.parameters())
 
 
+@pytest.mark.parametrize("epochs", [0, 1, 2])
+def test_a_training_taken_up_again_goes_on_to_the_same_bits(epochs: int, digits: Batches) -> None:
+    recipe = replace(SHORT, epochs=3, judged_epochs=2)
+
+    def begun(seed: int) -> Classification:
+        return Classification(initialised(TINY, (1, 8, 8), 10, seed), digits, recipe, seed)
+
+    whole, first, second = begun(0), begun(0), begun(1)
+    for _ in range(epochs):
+        first.advance()
+    file = io.BytesIO()
+    torch.save(first.state(), file)
+    file.seek(0)
+    second.restore(torch.load(file, weights_only=True))
+    for training in (whole, second):
+        while not training.finished:
+            training.advance()
+    assert second.curve == whole.curve and len(whole.curve) == 3
+    assert_same(second.state(), whole.state())
+
+
+def assert_same(one: Any, other: Any) -> None:
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert_same(value, other[name])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other) and one.stride() == other.stride()
+    else:
+        assert one == other
+
+
+def test_the_epsilon_of_the_batch_normalisation_is_the_recipes(digits: Batches) -> None:
+    for epsilon, expected in ((None, 1e-5), (0.1, 0.1)):
+        network = initialised(TINY, (1, 8, 8), 10, 0)
+        Classification(network, digits, replace(SHORT, norm_epsilon=epsilon), 0)
+        norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        assert [norm.eps for norm in norms] == [expected] * 2
+
+
 # Jobs -------------------------------------------------------------------------------------------
 
 
@@ -303,6 +359,21 @@ def test_what_cannot_be_built_is_invalid(
     assert outcome["status"] == "invalid"
     assert outcome["error"]
     assert "\n" not in outcome["error"]
+
+
+def test_the_learning_rate_of_an_architecture_replaces_the_recipes(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> None:
+    used: list[float] = []
+
+    def noted(network: nn.Module, batches: Batches, recipe: Recipe, seed: int) -> Evaluation:
+        used.append(recipe.learning_rate)
+        return Evaluation(0.5)
+
+    monkeypatch.setattr(classify, "train", noted)
+    for rate in (None, 0.007):
+        run({"architecture": plain(replace(TINY, learning_rate=rate))})
+    assert used == [SHORT.learning_rate, 0.007]
 
 
 def test_a_childs_seed_depends_on_the_runs_seed_and_on_the_child() -> None:

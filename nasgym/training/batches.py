@@ -94,7 +94,9 @@ def prepare(data: ImageData, recipe: Recipe, dtype: torch.dtype) -> Batches:
         torch.split(train_images, AT_ONCE), torch.split(canvases, AT_ONCE), strict=True
     ):
         empty.copy_(_canvases(standardise(part), recipe, data.flips))
-    valid = [standardise(part).to(dtype) for part in torch.split(valid_images, AT_ONCE)]
+    valid = [
+        _judged(standardise(part), recipe).to(dtype) for part in torch.split(valid_images, AT_ONCE)
+    ]
     return Batches(
         canvases,
         torch.from_numpy(data.train_labels),
@@ -108,11 +110,29 @@ def _canvases(images: Tensor, recipe: Recipe, flips: bool) -> Tensor:
     """Return images (n, height, width, channels) enlarged and mirrored as `recipe` has it."""
     if not recipe.augment:
         return images.unsqueeze(1)
-    height, width = images.shape[1:3]
-    enlarged = F.interpolate(
-        images.permute(0, 3, 1, 2), (5 * height // 4, 5 * width // 4), mode="bilinear"
-    ).permute(0, 2, 3, 1)
+    enlarged = _enlarged(images)
     return torch.stack([enlarged, enlarged.flip(2)] if flips else [enlarged], dim=1)
+
+
+def _judged(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return images (n, height, width, channels) as they are validated and tested.
+
+    After training on crops that is the crop from the middle: the same things at the same size.
+    (One network classified 85.9 % of the validation digits as they are, and 98.8 % so.)
+    """
+    if not recipe.augment:
+        return images
+    height, width = images.shape[1:3]
+    enlarged = _enlarged(images)
+    top, left = (enlarged.shape[1] - height) // 2, (enlarged.shape[2] - width) // 2
+    return enlarged[:, top : top + height, left : left + width]
+
+
+def _enlarged(images: Tensor) -> Tensor:
+    """Return images (n, height, width, channels) at 5/4 of their size."""
+    height, width = images.shape[1:3]
+    size = (5 * height // 4, 5 * width // 4)
+    return F.interpolate(images.permute(0, 3, 1, 2), size, mode="bilinear").permute(0, 2, 3, 1)
 
 
 def _whitened(images: Tensor) -> Tensor:

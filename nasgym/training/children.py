@@ -5,7 +5,7 @@ import os
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -57,7 +57,7 @@ class Children(ABC):
         _check_whole(0, seed=seed, workers=workers)
         device = machine.resolve(device)
         how = {
-            "recipe": asdict(recipe),
+            "recipe": plain(recipe),
             "seed": seed,
             "device": device,
             "precision": machine.precision(device),

@@ -7,12 +7,10 @@ channels_last always (1.2 times as fast as contiguous in the median of 28 timing
 EPYC with AVX2), bfloat16 where the hardware has instructions for it.
 """
 
-import hashlib
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from math import isfinite, nan
 from typing import Any
 
@@ -21,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgym.architecture import digest
 from nasgym.data import load
 from nasgym.evaluation import Evaluation
+from nasgym.faults import crash_point
 from nasgym.networks import build, flops, parameters
 from nasgym.spaces import ConvArchitecture, ConvLayer, read
 from nasgym.training.batches import Batches, prepare
+from nasgym.training.process import child_seed, device_of, settle
 from nasgym.training.recipe import Recipe
 
 STEPS_UNWATCHED = 50
@@ -39,56 +38,97 @@ WARM_UP = ConvArchitecture((ConvLayer(3, 3, 8), ConvLayer(3, 3, 8, inputs=(1,)))
 """A small network that shows a process what training is like."""
 
 
+class Classification:
+    """The training of a network that classifies images under way, epoch by epoch."""
+
+    def __init__(self, network: nn.Module, batches: Batches, recipe: Recipe, seed: int) -> None:
+        """Begin; `seed` decides the order of the images, their crops and mirroring."""
+        self.network, self.batches, self.recipe = network, batches, recipe
+        _set_norm_epsilon(network, recipe)
+        self.optimizer = _optimizer(network, recipe)
+        self.rng = np.random.default_rng(seed)
+        self.curve: list[dict[str, float]] = []
+        """For each epoch its training "loss" and, if it was validated, "accuracy" and "nll"."""
+        self.diverged = ""
+        """Why the training was given up; empty if it was not."""
+
+    @property
+    def finished(self) -> bool:
+        """Return whether there is nothing more to train."""
+        return len(self.curve) == self.recipe.epochs or bool(self.diverged)
+
+    def advance(self) -> None:
+        """Train for an epoch."""
+        epoch = len(self.curve) + 1
+        self.curve.append({"epoch": epoch, "loss": self._train_epoch(epoch)})
+        if epoch > self.recipe.epochs - self.recipe.judged_epochs:
+            self.curve[-1] |= validate(self.network, self.batches)
+        if not all(map(isfinite, self.curve[-1].values())):
+            self.diverged = f"the loss was not finite in epoch {epoch}"
+
+    def _train_epoch(self, epoch: int) -> float:
+        """Return the mean training loss, NaN as soon as one was not finite."""
+        self.network.train()
+        device, steps = self.batches.device, self.batches.steps
+        rates = islice(self.recipe.rates(steps), (epoch - 1) * steps, None)
+        watch = 1 if device.type == "cpu" else STEPS_UNWATCHED
+        total = torch.zeros((), device=device)
+        for step, (images, labels) in enumerate(self.batches.training(self.rng), start=1):
+            self.optimizer.param_groups[0]["lr"] = next(rates)
+            total += _step(self.network, self.optimizer, images, labels)
+            crash_point("mid_epoch")
+            if step % watch == 0 and not isfinite(total.item()):
+                return nan
+        return total.item() / steps
+
+    def state(self) -> dict[str, Any]:
+        """Return all that `restore` needs to go on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "curve": self.curve,
+            "diverged": self.diverged,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = state["rng"]
+        self.curve = list(state["curve"])
+        self.diverged = state["diverged"]
+
+
 def train(network: nn.Module, batches: Batches, recipe: Recipe, seed: int) -> Evaluation:
     """Train `network` in place and return how well it classifies the validation images.
 
     `seed` decides the order of the images, their crops and mirroring. The metrics are "nll", the
-    mean negative log likelihood of the validation images in nats; "curve", for each epoch its
-    training "loss" and, if it was validated, "accuracy" and "nll"; "samples", the images trained
-    on. A loss that is not finite ends the training at once with status "nan".
+    mean negative log likelihood of the validation images in nats; "curve", see `Classification`;
+    "samples", the images trained on. A loss that is not finite ends the training at once with
+    status "nan".
     """
     started = time.monotonic()
-    rng = np.random.default_rng(seed)
-    optimizer = _optimizer(network, recipe)
-    rates = recipe.rates(batches.steps)
-    curve: list[dict[str, float]] = []
-    for epoch in range(1, recipe.epochs + 1):
-        curve.append(
-            {"epoch": epoch, "loss": _train_epoch(network, batches, optimizer, rates, rng)}
-        )
-        if epoch > recipe.epochs - recipe.judged_epochs:
-            curve[-1] |= validate(network, batches)
-        if not all(map(isfinite, curve[-1].values())):
-            seconds = time.monotonic() - started
-            return Evaluation(
-                status="nan", error=f"the loss was not finite in epoch {epoch}", seconds=seconds
-            )
-    best = max(curve[-recipe.judged_epochs :], key=lambda point: point["accuracy"])
+    training = Classification(network, batches, recipe, seed)
+    while not training.finished:
+        training.advance()
+    seconds = time.monotonic() - started
+    if training.diverged:
+        return Evaluation(status="nan", error=training.diverged, seconds=seconds)
+    best = max(training.curve[-recipe.judged_epochs :], key=lambda point: point["accuracy"])
     metrics = {
         "nll": best["nll"],
-        "curve": curve,
+        "curve": training.curve,
         "samples": recipe.epochs * batches.steps * batches.batch_size,
     }
-    return Evaluation(best["accuracy"], seconds=time.monotonic() - started, metrics=metrics)
+    return Evaluation(best["accuracy"], seconds=seconds, metrics=metrics)
 
 
-def _train_epoch(
-    network: nn.Module,
-    batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    rates: Iterator[float],
-    rng: np.random.Generator,
-) -> float:
-    """Return the mean training loss, NaN as soon as one was not finite."""
-    network.train()
-    watch = 1 if batches.device.type == "cpu" else STEPS_UNWATCHED
-    total = torch.zeros((), device=batches.device)
-    for step, (images, labels) in enumerate(batches.training(rng), start=1):
-        optimizer.param_groups[0]["lr"] = next(rates)
-        total += _step(network, optimizer, images, labels)
-        if step % watch == 0 and not isfinite(total.item()):
-            return nan
-    return total.item() / batches.steps
+def _set_norm_epsilon(network: nn.Module, recipe: Recipe) -> None:
+    if recipe.norm_epsilon is not None:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = recipe.norm_epsilon
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -143,7 +183,7 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     plain form of an `Evaluation`. No thread is started and no GPU touched before the first task,
     so the process may fork in between.
     """
-    _settle()
+    settle()
     data = load(settings["data"], **settings["data_options"])
     recipe = Recipe(**settings["recipe"])
     shape, classes = data.input_shape, data.classes
@@ -157,8 +197,9 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
             network = initialised(architecture, shape, classes, seed)
         except (ValueError, TypeError) as error:
             return Evaluation(status="invalid", error=str(error)).to_plain()
-        device = _device(settings["device"], task.get("slot", 0))
-        evaluation = train(network.to(device), batches.to(device), recipe, seed)
+        device = device_of(settings["device"], task.get("slot", 0))
+        own = adapted(recipe, architecture)
+        evaluation = train(network.to(device), batches.to(device), own, seed)
         size = {
             "parameters": parameters(architecture, shape, classes),
             "flops": flops(architecture, shape, classes),
@@ -168,10 +209,11 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     return run
 
 
-def child_seed(seed: int, architecture: Any) -> int:
-    """Return the seed of a child: it depends on the run's seed and what the child is, no more."""
-    text = f"{seed}:{digest(architecture)}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+def adapted(recipe: Recipe, architecture: ConvArchitecture) -> Recipe:
+    """Return the recipe with the learning rate of the architecture, if it has one."""
+    if architecture.learning_rate is None:
+        return recipe
+    return replace(recipe, learning_rate=architecture.learning_rate)
 
 
 def initialised(
@@ -182,15 +224,6 @@ def initialised(
         torch.default_generator.manual_seed(seed)
         network = build(architecture, shape, classes)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _settle() -> None:
-    """Bring this process into the state that children are trained in."""
-    torch.set_num_threads(1)
-    with suppress(RuntimeError):  # a process that has used its threads keeps them
-        torch.set_num_interop_threads(1)
-    torch.backends.cudnn.deterministic = True
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 
 def _warm_up(network: nn.Module, batches: Batches, recipe: Recipe) -> None:
@@ -204,9 +237,3 @@ def _warm_up(network: nn.Module, batches: Batches, recipe: Recipe) -> None:
         return
     images, labels = next(batches.training(np.random.default_rng(0)))
     _step(network, optimizer, images[:2], labels[:2])
-
-
-def _device(name: str, slot: int) -> torch.device:
-    if name == "cuda":
-        name = f"cuda:{slot % torch.cuda.device_count()}"
-    return torch.device(name)

@@ -1,8 +1,11 @@
 """Recipes: how a child that classifies images is trained, as plain data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+DROPS = (1 / 2, 3 / 4)
+"""After which shares of the training the learning rate drops (Huang et al. 2016, section 4.2)."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Recipe:
     """The highest of the training."""
     schedule: Literal["linear", "drops"] = "linear"
     """"linear": rises over the first tenth of the steps, then falls to 0; "drops": divided by 10
-    after one half and after three quarters of the epochs."""
+    at each of `drops`."""
     momentum: float = 0.9
     """Of Nesterov's kind."""
     weight_decay: float = 1e-4
@@ -33,6 +36,10 @@ class Recipe:
     size, every second one mirrored if the data allow it."""
     judged_epochs: int = 1
     """The child is validated after each of so many last epochs; the best of them counts."""
+    drops: Sequence[float] | None = None
+    """After which shares of the epochs the learning rate drops; None: those of DROPS."""
+    norm_epsilon: float | None = None
+    """What the batch normalisation adds to a variance; None: PyTorch's 1e-5."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "judged_epochs"):
@@ -42,13 +49,13 @@ class Recipe:
     def rates(self, steps: int) -> Iterator[float]:
         """Yield the learning rate of each step of a training with `steps` steps an epoch."""
         total = steps * self.epochs
+        drops = [share * self.epochs for share in self.drops or DROPS]
         rise = max(1, total // 10)
         for step in range(total):
             if self.schedule == "linear":
                 share = min((step + 1) / rise, (total - step) / (total - rise + 1))
             else:
-                epoch = step // steps
-                share = 0.1 ** ((2 * epoch >= self.epochs) + (4 * epoch >= 3 * self.epochs))
+                share = 0.1 ** sum(step // steps >= drop for drop in drops)
             yield self.learning_rate * share
 
 

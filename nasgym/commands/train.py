@@ -1,0 +1,153 @@
+"""`nasgym train`: train a found network to convergence and test it, once."""
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from nasgym.architecture import plain
+from nasgym.archive import Archive
+from nasgym.commands.options import parse_options
+from nasgym.commands.progress import StepDisplay
+from nasgym.commands.terminal import OUT, say
+from nasgym.networks import zoo
+from nasgym.registry import ENVIRONMENTS, did_you_mean
+from nasgym.search import Run
+from nasgym.spaces import read
+
+if TYPE_CHECKING:
+    from nasgym.training.final import Final
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a found network to convergence and test it, or go on with that."""
+
+    target: Annotated[str, tyro.conf.Positional]
+    """A run's folder (its best child), a file with an architecture as JSON, a name of the zoo
+    such as nas-v1, or the folder of a training to go on with."""
+    grid: bool = False
+    """Search a small grid of recipes first, by validation alone."""
+    grid_epochs: int | None = None
+    """Epochs of each point of the grid. [a fifth of the epochs]"""
+    recipe: str | None = None
+    """How to train: paper or short. [paper]"""
+    epochs: int | None = None
+    """Passes over the training data. [those of the recipe]"""
+    seed: int | None = None
+    """Seed of weights and batches; `--set seed=...` is that of the data's split. [0]"""
+    threads: int | None = None
+    """Threads to compute with; results depend on it in the last bits. [1]"""
+    device: str | None = None
+    """cpu, cuda or auto. [auto]"""
+    out: Path | None = None
+    """Folder of the training. [runs/TARGET-final]"""
+    set: tuple[str, ...] = ()
+    """Which data, such as data=cifar10 image_size=16; known already if TARGET is of a run."""
+    json: bool = False
+    """Print one JSON object a line instead of text."""
+
+    def main(self) -> None:
+        """Train, test, and say how it went."""
+        final = self._final()
+        try:
+            with StepDisplay(OUT, as_json=self.json) as display:
+                result = final.run(display.show, shlex.join(["nasgym", *sys.argv[1:]]))
+        except KeyboardInterrupt:
+            say(f"stopped; no finished epoch is lost. Go on with:\n  {final.command}")
+            sys.exit(128 + signal.SIGINT)
+        print(json.dumps(result)) if self.json else _print_result(final.folder, result)
+
+    def _final(self) -> "Final":
+        from nasgym.training.final import Final, FinalPlan, read_plan
+
+        given = self._given()
+        if (known := read_plan(Path(self.target))) is not None:
+            if self.set:
+                given["options"] = {**known.options, **parse_options(self.set)}
+            return Final(self.target, replace(known, **given))
+        architecture, options = _read_target(self.target)
+        options = _chosen(architecture, options, parse_options(self.set))
+        folder = self.out or Path("runs") / f"{Path(self.target).stem}-final"
+        return Final(folder, FinalPlan(architecture, options, **given))
+
+    def _given(self) -> dict[str, Any]:
+        names = ("grid_epochs", "recipe", "epochs", "seed", "threads", "device")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return given | ({"grid": True} if self.grid else {})
+
+
+def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
+    """Return the plain architecture of `target` and what it says about the data."""
+    if target in zoo.ARCHITECTURES:
+        return plain(zoo.by_name(target)), {}
+    path = Path(target)
+    if path.is_dir():
+        return _best_of(path)
+    if not path.exists():
+        hint = did_you_mean(target, zoo.ARCHITECTURES)
+        raise FileNotFoundError(f"{target!r} is no file, no folder and not in the zoo{hint}")
+    try:
+        data = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(data, dict) or "architecture" not in data:
+        return data, {}
+    if (path.parent / "search.json").exists():
+        return data["architecture"], _data_of(Run(path.parent))
+    return data["architecture"], dict(ENVIRONMENTS.get(data.get("env", ""), {}))
+
+
+def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the best child of the run in `folder`, and the options of its environment."""
+    if not (folder / "search.json").exists():
+        raise FileNotFoundError(f"{folder} is the folder of no run and of no training")
+    run = Run(folder)
+    with closing(Archive(run.archive_path, read_only=True)) as archive:
+        best = archive.best()
+    if best is None:
+        raise ValueError(f"no child of {folder} has trained yet")
+    return best.architecture, _data_of(run)
+
+
+def _data_of(run: Run) -> dict[str, Any]:
+    return {**ENVIRONMENTS.get(run.plan.env, {}), **run.plan.env_options}
+
+
+def _chosen(
+    architecture: Any, known: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what says which data: of the `known` what belongs there, and all of the `given`."""
+    from nasgym.training.problem import kind_of
+
+    names = kind_of(read(architecture)).OPTIONS
+    for name in given:
+        if name not in names:
+            raise ValueError(f"there is no option {name!r}{did_you_mean(name, names)}")
+    options = {name: value for name, value in known.items() if name in names} | dict(given)
+    if names[0] not in options:
+        raise ValueError(f"say which data to train on: --set {names[0]}=...")
+    return options
+
+
+def _print_result(folder: Path, result: Mapping[str, Any]) -> None:
+    score, test, validation = result["score"], result["test"], result["validation"]
+    if score == "accuracy":
+        error = f", test error {1 - test[score]:.2%}"
+        say(f"test accuracy {test[score]:.2%}, validation accuracy {validation[score]:.2%}{error}")
+    else:
+        say(f"test {score} {test[score]:.2f}, validation {score} {validation[score]:.2f}")
+    say(
+        f"\nhow it was obtained  {folder}/test.json"
+        f"\nits weights          {folder}/weights.pt"
+        f"\nits learning curve   {folder}/curve.png"
+    )
+    if result["grid"]:
+        say(f"the grid             {folder}/grid.json")
