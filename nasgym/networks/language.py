@@ -33,10 +33,12 @@ class LanguageModel(nn.Module):
         recurrent_dropout: float = 0.0,
         shared_embeddings: bool = False,
         init: float = 0.05,
+        embedding_init: float | None = None,
     ) -> None:
         """Build the model, its weights uniform in [-init, init] and its biases 0.
 
-        With `shared_embeddings` the softmax uses the weights of the embedding.
+        `embedding_init` is for the embedding if that is to have another range. With
+        `shared_embeddings` the softmax uses the weights of the embedding, and there is one range.
         """
         super().__init__()
         self.dropout, self.embedding_dropout = dropout, embedding_dropout
@@ -57,6 +59,8 @@ class LanguageModel(nn.Module):
                 nn.init.uniform_(parameter, -init, init)
             else:
                 nn.init.zeros_(parameter)
+        if embedding_init is not None and not shared_embeddings:
+            nn.init.uniform_(self.embedding.weight, -embedding_init, embedding_init)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the logits after each token, and the state after the last."""

@@ -270,6 +270,7 @@ def model_of(architecture: Cell, texts: Texts, recipe: LanguageRecipe, seed: int
             embedding_dropout=recipe.embedding_dropout,
             recurrent_dropout=recipe.recurrent_dropout,
             init=recipe.init,
+            embedding_init=recipe.embedding_init,
             **sizes,
         )
     if recipe.frequency_bias:

@@ -45,6 +45,8 @@ class LanguageRecipe:
     """Share of the recurrent connections that is left out."""
     init: float = 0.05
     """Weights are drawn uniformly from [-init, init]."""
+    embedding_init: float | None = None
+    """The same for the embedding, unless it is shared; None: as all others."""
     frequency_bias: bool = False
     """Whether the biases of the softmax begin as the logarithms of the tokens' frequencies. A
     short training need not learn these then: 50,000 words of the Penn Treebank taught an LSTM of
@@ -78,6 +80,7 @@ LANGUAGE_RECIPES: Mapping[str, LanguageRecipe] = {
         LanguageRecipe(
             "short",
             epochs=1,
+            layers=1,
             parameters=1_000_000,
             batch_size=8,
             unroll=20,
@@ -85,7 +88,8 @@ LANGUAGE_RECIPES: Mapping[str, LanguageRecipe] = {
             learning_rate=0.01,
             schedule="linear",
             clip=1.0,
-            init=0.15,
+            init=0.3,
+            embedding_init=1.0,
             frequency_bias=True,
         ),
         LanguageRecipe(
@@ -97,3 +101,12 @@ LANGUAGE_RECIPES: Mapping[str, LanguageRecipe] = {
         ),
     )
 }
+"""Recipes by name: "short" for children of seconds; "paper" is the paper's or, where that says
+nothing, Zaremba et al. 2014.
+
+"short" is to tell cells apart. On 100,000 words of the Penn Treebank with a vocabulary of 2,000 and
+300,000 parameters, seven random cells came to perplexities from 108 to 169, which is that of the
+frequencies alone, and an LSTM to 87. With two layers and all weights from [-0.15, 0.15] the same
+seven lay between 168 and 175: what goes into most cells is then so small, or so often
+multiplied, that nothing is learned in so short a time.
+"""
