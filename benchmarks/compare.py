@@ -14,7 +14,6 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
@@ -23,7 +22,7 @@ from rich.table import Table
 from nasgym.archive import Trial
 from nasgym.commands.options import parse_options
 from nasgym.display import Display, Progress
-from nasgym.figures import WINDOW, moving_mean
+from nasgym.figures import WINDOW, banded, moving_mean
 from nasgym.files import replacing
 from nasgym.search import Plan, Run
 from nasgym.task import Task
@@ -117,8 +116,9 @@ def curves(rewards: dict[str, NDArray[np.float64]], title: str) -> Figure:
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     mean, best = figure.subplots(1, 2)
     for colour, (agent, values) in zip(COLOURS, rewards.items(), strict=False):
-        _curve(mean, np.array([moving_mean(row) for row in values]), agent, colour)
-        _curve(best, np.maximum.accumulate(values, axis=1), agent, colour)
+        children = np.arange(1, values.shape[1] + 1)
+        banded(mean, children, np.array([moving_mean(row) for row in values]), agent, colour)
+        banded(best, children, np.maximum.accumulate(values, axis=1), agent, colour)
     mean.set_title(f"mean reward of the last {WINDOW} children", fontsize=10, loc="left")
     best.set_title("best reward so far", fontsize=10, loc="left")
     lowest = min(float(np.quantile(values, 0.25)) for values in rewards.values())
@@ -130,14 +130,6 @@ def curves(rewards: dict[str, NDArray[np.float64]], title: str) -> Figure:
     mean.legend(frameon=False)
     figure.suptitle(title)
     return figure
-
-
-def _curve(axes: Axes, values: NDArray[np.float64], label: str, colour: str) -> None:
-    children = np.arange(1, values.shape[1] + 1)
-    axes.plot(children, values.mean(axis=0), color=colour, label=label)
-    if len(values) > 1:
-        low, high = values.min(axis=0), values.max(axis=0)
-        axes.fill_between(children, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

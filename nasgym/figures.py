@@ -1,15 +1,20 @@
-"""The figures of a run: the best network, the rewards over time, and how the policy settles."""
+"""The figures of a run: the best network, the rewards over time, and how the policy settles.
+
+And of runs side by side: how much better one agent's best children are than another's.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nasgym import drawing
 from nasgym.archive import Archive, Trial
+from nasgym.comparison import TOPS, Comparison
 from nasgym.evaluation import score
 from nasgym.faults import crash_point
 from nasgym.files import replacing
@@ -18,7 +23,7 @@ from nasgym.spaces import ARCHITECTURES, read
 WINDOW = 50
 """Children over which rewards and duplicates are averaged."""
 
-BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
+BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#a0aec0"
 
 Entropy = Sequence[tuple[int, float]]
 
@@ -84,6 +89,51 @@ def policy(trials: Sequence[Trial], entropy: Entropy) -> Figure:
         axes[1].set_ylabel("nats a decision")
         axes[1].set_title("entropy of the controller", fontsize=10, loc="left")
     return figure
+
+
+def improvements(comparison: Comparison) -> Figure:
+    """Draw how much better each agent's best children are than those of the agent compared to.
+
+    Lines are means over the runs, bands reach from the least to the greatest difference.
+    """
+    figure, axes = _axes(len(comparison.improvements), "")
+    children = np.array(comparison.children)
+    for axis, one in zip(axes, comparison.improvements, strict=True):
+        axis.axhline(0, color=GREY, linewidth=1)
+        for top, colour in zip(TOPS, (BLUE, ORANGE, GREEN), strict=True):
+            values = one.differences[:, :, TOPS.index(top)]
+            banded(
+                axis,
+                children,
+                values,
+                f"mean of the top {top}",
+                colour,
+                marker="o" * (len(children) < 60),
+            )
+        axis.set_ylabel(f"better by, {comparison.unit}")
+        axis.set_title(
+            f"{one.agent} (n = {one.seeds}) over {comparison.against} (n = {comparison.seeds})",
+            fontsize=10,
+            loc="left",
+        )
+        axis.legend(frameon=False)
+    figure.suptitle(comparison.env)
+    return figure
+
+
+def banded(
+    axes: Axes,
+    children: NDArray[np.int_],
+    values: NDArray[np.float64],
+    label: str,
+    colour: str,
+    marker: str = "",
+) -> None:
+    """Draw the mean of `values` (runs, points), and a band from the least to the greatest."""
+    axes.plot(children, values.mean(axis=0), color=colour, label=label, marker=marker, ms=3)
+    if len(values) > 1:
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(children, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -58,7 +58,8 @@ def test_wheel_has_every_module_and_nothing_else(wheel: Path) -> None:
     modules = {path.relative_to(ROOT) for path in (ROOT / "nasgym").rglob("*.py")}
     for folder in ("agents", "benchmarks"):
         modules |= {Path("nasgym", folder, path.name) for path in (ROOT / folder).glob("*.py")}
-    assert names == {path.as_posix() for path in modules} | {"nasgym/py.typed"}
+    data = {"nasgym/measured.json", "nasgym/py.typed"}
+    assert names == {path.as_posix() for path in modules} | data
 
 
 def test_installed_agents_load_under_their_own_names(installed: Path) -> None:

@@ -178,7 +178,8 @@ def test_bad_options_of_texts_get_one_line(options: dict[str, Any], message: str
 
 def test_cells_are_searched_with_the_papers_reward() -> None:
     """c / perplexity^2 of the validation text; c is an option (Zoph & Le 2017, section 4.2)."""
-    options = {"unit": "characters", "train_size": 3000, "valid_size": 500, "workers": 0}
+    options: dict[str, Any] = {"unit": "characters", "train_size": 3000, "valid_size": 500}
+    options["workers"] = 0
     env = gym.make("NAS-Text-v0", base=2, parameters=20_000, reward_constant=5, **options).unwrapped
     assert isinstance(env, NASEnv)
     (trial,) = env.play([env.space.sample(np.random.default_rng(0))])

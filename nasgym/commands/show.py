@@ -1,4 +1,4 @@
-"""`nasgym show`: networks as text and picture."""
+"""`nasgym show`: networks, found and published, as text and picture."""
 
 import json
 from contextlib import closing
@@ -9,18 +9,22 @@ from typing import Annotated, Any
 import tyro
 from rich.table import Table
 
+from nasgym.architecture import plain
 from nasgym.archive import Archive, Trial
 from nasgym.commands.terminal import OUT
 from nasgym.evaluation import score
+from nasgym.networks import parameters, zoo
+from nasgym.registry import did_you_mean
 from nasgym.search import SearchError
+from nasgym.spaces import ConvArchitecture, RecurrentArchitecture
 
 
 @dataclass(frozen=True)
 class Show:
     """Show the best networks of a run, or one architecture, as text and picture."""
 
-    path: Annotated[Path, tyro.conf.Positional]
-    """A run's folder, or a file with an architecture as JSON."""
+    target: Annotated[Path, tyro.conf.Positional]
+    """A run's folder, a file with an architecture as JSON, or a name of the zoo such as nas-v1."""
     top: int = 5
     """How many children of a run to list."""
     picture: Path | None = None
@@ -34,10 +38,12 @@ class Show:
         from nasgym.figures import drawable
         from nasgym.files import replacing
 
-        if self.path.is_dir():
+        if self.target.is_dir():
             architecture, heading = self._run()
+        elif self.target.exists():
+            architecture, heading = _read_architecture(self.target), ""
         else:
-            architecture, heading = _read_architecture(self.path), ""
+            architecture, heading = self._published()
         if self.json:
             print(heading or json.dumps(architecture))
         else:
@@ -48,20 +54,39 @@ class Show:
                 drawing.figure(drawable(architecture)).savefig(part)
 
     def _run(self) -> tuple[Any, Any]:
-        with closing(Archive(self.path / "archive.db", read_only=True)) as archive:
+        with closing(Archive(self.target / "archive.db", read_only=True)) as archive:
             ranked = sorted(archive, key=lambda trial: -trial.reward)
             children = {json.dumps(trial.architecture): trial for trial in reversed(ranked)}
         top = sorted(children.values(), key=lambda trial: -trial.reward)[: self.top]
         if not top:
-            raise SearchError(f"no child of {self.path} is finished yet")
+            raise SearchError(f"no child of {self.target} is finished yet")
         if self.json:
             return top[0].architecture, json.dumps([asdict(trial) for trial in top])
         table = Table("child", "reward", "validation", "parameters", "seconds", "status", box=None)
         for trial in top:
             table.add_row(*_cells(trial))
         with OUT.capture() as captured:
-            OUT.print(f"{len(ranked)} children in {self.path}, the best {len(top)}:", table)
+            OUT.print(f"{len(ranked)} children in {self.target}, the best {len(top)}:", table)
         return top[0].architecture, captured.get()
+
+    def _published(self) -> tuple[Any, str]:
+        """Return the architecture of the zoo that is meant, and its size."""
+        name = str(self.target)
+        if name not in zoo.ARCHITECTURES:
+            hint = did_you_mean(name, zoo.ARCHITECTURES)
+            raise FileNotFoundError(f"{name!r} is no file, no folder and not in the zoo{hint}")
+        architecture = zoo.by_name(name)
+        return plain(architecture), "" if self.json else f"{_size(architecture)}\n"
+
+
+def _size(architecture: Any) -> str:
+    """Return in words how many parameters an architecture of the zoo has."""
+    match architecture:
+        case ConvArchitecture():
+            return f"{parameters(architecture):,} parameters for CIFAR-10\n"
+        case RecurrentArchitecture():
+            return f"{architecture.base} h (x + h) parameters for x inputs and h outputs\n"
+    return "4 h (x + h + 2) parameters for x inputs and h outputs\n"
 
 
 def _read_architecture(path: Path) -> Any:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -65,7 +66,7 @@ def export_network(network: nn.Module, path: Path) -> float:
 
 
 def export(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int = 0) -> float:
-    """Write `network` in evaluation mode to `path`, .pt2 or .onnx, and return how far it is off.
+    """Write `network` to `path`, .pt2 or .onnx, to be evaluated; return how far it is off.
 
     `example` are its inputs on the CPU, whose dimension `batch` may have any size in the file. The
     file is loaded again and run on batches of several sizes; the greatest difference between an
@@ -75,7 +76,7 @@ def export(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise ExportError(f"{path} must end in {' or '.join(f'.{name}' for name in FORMATS)}")
-    network.eval()
+    network = _frozen(network)
     write, load = (_write_onnx, _load_onnx) if kind == "onnx" else (_write_pt2, _load_pt2)
     with torch.no_grad(), replacing(path) as part:
         write(network, example, part, batch)
@@ -86,6 +87,14 @@ def export(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int
                 f"{path} is not written"
             )
     return difference
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    """Return a copy to evaluate, its tensors as torch.export wants them: whole and contiguous."""
+    frozen = deepcopy(network).eval().requires_grad_(False)
+    for tensor in (*frozen.parameters(), *frozen.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    return frozen
 
 
 def _compared(

@@ -4,23 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgym.networks.unrolling import unroll
+from nasgym.networks.unrolling import ACTIVATIONS, COMBINATIONS, unroll
 from nasgym.spaces.recurrent import LSTMArchitecture, Node, RecurrentArchitecture
 
 State = tuple[Tensor, Tensor]
 """What is remembered between steps: h, the output, and c, the memory."""
-
-COMBINE = {"add": torch.add, "elem_mult": torch.mul, "max": torch.maximum}
-"""What a node's combination does."""
-
-ACTIVATE = {
-    "identity": torch.clone,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "relu": torch.relu,
-    "sin": torch.sin,
-}
-"""What a node's activation does."""
 
 
 class TreeCell(nn.Module):
@@ -53,11 +41,13 @@ class TreeCell(nn.Module):
         memory = c
         for number, node in enumerate(cell.nodes):
             children = cell.children(number)
-            one, other = operands[number] if children is None else (outputs[i] for i in children)
-            combined = COMBINE[node.combination](one, other)
+            one, other = (
+                operands[number] if children is None else map(outputs.__getitem__, children)
+            )
+            combined = COMBINATIONS[node.combination].forward(one, other)
             if number == cell.cell_out:
                 memory = combined
-            output = ACTIVATE[node.activation](combined)
+            output = ACTIVATIONS[node.activation].forward(combined)
             outputs.append(_apply(cell.inject, output, c) if number == cell.cell_in else output)
         return outputs[-1], memory
 
@@ -153,7 +143,7 @@ def _unroll_lstm(
 ) -> tuple[Tensor, Tensor]:
     """Return h of every step of an LSTMCell, and c of the last, by torch's own kernel if it can."""
     if mask is None:
-        weights = list(cell.parameters())
+        weights: list[Tensor] = list(cell.parameters())
         state = [h[None], c[None]]
         output, _, c = torch.lstm(input, state, weights, True, 1, 0.0, False, False, False)
         return output, c[0]
@@ -165,7 +155,8 @@ def _unroll_lstm(
 
 
 def _apply(node: Node, one: Tensor, other: Tensor) -> Tensor:
-    return ACTIVATE[node.activation](COMBINE[node.combination](one, other))
+    combined = COMBINATIONS[node.combination].forward(one, other)
+    return ACTIVATIONS[node.activation].forward(combined)
 
 
 def _initialise(module: nn.Module, hidden_size: int) -> None:

@@ -2,7 +2,7 @@
 
 A TreeCell in a loop does the same, and the tests compare with it. Here the products with the inputs
 are one for all steps, those with h one a step, and the gradients of the weights one each at the
-end; additions in the leaves are part of the products.
+end; additions in the leaves are part of the products; and autograd notes one function a layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -124,7 +125,8 @@ class Program:
 
     def runs(self) -> list[tuple[Callable[[Tensor], Tensor], int, int]]:
         """Return the in-place activations of the sums: which, from which one, up to which one."""
-        found, start = [], 0
+        found: list[tuple[Callable[[Tensor], Tensor], int, int]] = []
+        start = 0
         for name, run in groupby(self.sums):
             end = start + len(list(run))
             if name in IN_PLACE:
@@ -194,7 +196,7 @@ def unroll(
         if torch.is_grad_enabled():
             outputs: tuple[Tensor, Tensor] = _Unrolling.apply(program, *ordered)  # type: ignore[no-untyped-call]
             return outputs
-        return _run(program, *ordered, tape=None)
+        return _run(program, None, *ordered)
 
 
 Tape = list[tuple[list[Tensor], list[Tensor]]]
@@ -203,18 +205,18 @@ Tape = list[tuple[list[Tensor], list[Tensor]]]
 
 def _run(
     program: Program,
+    tape: Tape | None,
     input: Tensor,
     h: Tensor,
     c: Tensor,
     weight_ih: Tensor,
     weight_hh: Tensor,
     mask: Tensor | None,
-    tape: Tape | None,
 ) -> tuple[Tensor, Tensor]:
     """Run forwards, with the leaves in the order of the program, and note every step on `tape`."""
     hidden = h.shape[1]
     sums = len(program.sums) * hidden
-    products = (input.flatten(0, 1) @ weight_ih.t()).unflatten(0, input.shape[:2])
+    products = F.linear(input, weight_ih)
     factors = products[..., sums:].clone()
     products[..., sums:] = 0  # there only what h brings is wanted
     blocks = _blocks(products, hidden) + _blocks(factors, hidden)
@@ -245,7 +247,7 @@ class _Unrolling(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """Run forwards."""
         tape: Tape = []
-        outputs, memory = _run(program, input, h, c, *weights, tape=tape)
+        outputs, memory = _run(program, tape, input, h, c, *weights)
         ctx.program, ctx.tape = program, tape
         ctx.save_for_backward(input, h, outputs, *weights)
         return outputs, memory
@@ -273,7 +275,7 @@ class _Unrolling(torch.autograd.Function):
         before = before if mask is None else before * mask
         return (
             None,
-            (from_input @ weight_ih).unflatten(0, input.shape[:2]),
+            (from_input @ weight_ih).view(input.shape),
             of_h,
             of_c,
             from_input.t() @ input.flatten(0, 1),
@@ -308,5 +310,6 @@ def _rows(leaves: Sequence[int], hidden: int, device: torch.device) -> Tensor:
 
 
 def _blocks(products: Tensor, hidden: int) -> list[tuple[Tensor, ...]]:
-    """Return the blocks of `hidden` columns, step by step."""
-    return [block.unbind(0) for block in products.split(hidden, 2)]  # type: ignore[no-untyped-call]
+    """Return the blocks of `hidden` columns, if there are any, step by step."""
+    blocks = products.split(hidden, 2) if products.shape[2] else ()  # type: ignore[no-untyped-call]
+    return [block.unbind(0) for block in blocks]

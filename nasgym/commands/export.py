@@ -1,0 +1,78 @@
+"""`nasgym export`: a trained network as a file that runs without this package."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from nasgym.commands.terminal import say
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Export:
+    """Export the network of a finished `nasgym train`, and check that the file does the same.
+
+    The data it was trained on must be here: they say how large the network's inputs are.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of the training."""
+    format: str = "pt2"
+    """pt2 (torch.export) or onnx (pip install 'nasgym[onnx]')."""
+    out: Path | None = None
+    """The file. [FOLDER/network.pt2 or FOLDER/network.onnx]"""
+    json: bool = False
+    """Print JSON instead of text."""
+
+    def main(self) -> None:
+        """Export and say how far the file is off."""
+        from nasgym.networks.export import FORMATS, export_network
+
+        if self.format not in FORMATS:
+            raise ValueError(f"format {self.format!r} is none of {', '.join(FORMATS)}")
+        out = self.out or self.folder / f"network.{self.format}"
+        if out.suffix != f".{self.format}":
+            raise ValueError(f"{out} must end in .{self.format}, or give another --format")
+        difference = export_network(_trained(self.folder), out)
+        if self.json:
+            print(json.dumps({"file": str(out), "difference": difference}))
+        else:
+            say(f"the network is in {out}; its outputs differ by {difference:.2g} at most")
+
+
+def _trained(folder: Path) -> "nn.Module":
+    """Return the network that was tested in `folder`, on the CPU.
+
+    Raises FileNotFoundError if the training there is not finished.
+    """
+    import torch
+
+    from nasgym.spaces import read
+    from nasgym.training.classify import Classification
+    from nasgym.training.final import read_plan
+    from nasgym.training.problem import kind_of
+
+    plan, tested = read_plan(folder), folder / "test.json"
+    if plan is None or not tested.exists():
+        raise FileNotFoundError(f"{folder} is the folder of no finished `nasgym train`")
+    architecture = read(plan.architecture)
+    problem = kind_of(architecture)(
+        architecture,
+        plan.options,
+        recipe=plan.recipe,
+        epochs=plan.epochs,
+        seed=plan.seed,
+        device="cpu",
+    )
+    recipe = replace(problem.recipe, **json.loads(tested.read_text())["grid"])
+    training, network = problem.training(recipe), problem.network(recipe)
+    if isinstance(training, Classification):  # it sets what the recipe says of the network
+        network = training.network
+    weights = torch.load(folder / "weights.pt", map_location="cpu", weights_only=True)
+    network.load_state_dict(weights)
+    return network

@@ -1,0 +1,71 @@
+"""`nasgym results`: the paper's tables, and what was trained here beside them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich import table as rich
+
+from nasgym.commands.terminal import OUT, say
+from nasgym.results import TABLES, Measured, measured, to_plain, trained
+
+
+@dataclass(frozen=True)
+class Results:
+    """Show the paper's results and, marked, what was trained here, with its budget."""
+
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Folders of `nasgym train` to show beside their tables."""
+    table: str | None = None
+    """One table only: cifar10, ptb or ptb-characters. [all, or those of the folders]"""
+    json: bool = False
+    """Print JSON instead of text."""
+
+    def main(self) -> None:
+        """Print the tables."""
+        mine = [trained(folder) for folder in self.folders]
+        names = self._names(mine)
+        rows = measured() + mine
+        if self.json:
+            print(json.dumps([to_plain(name, rows) for name in names]))
+            return
+        for name in names:
+            _print(name, [row for row in rows if row.table == name])
+
+    def _names(self, mine: Sequence[Measured]) -> list[str]:
+        if self.table is None:
+            return list(dict.fromkeys(row.table for row in mine)) or list(TABLES)
+        if self.table not in TABLES:
+            raise ValueError(f"table {self.table!r} is none of {', '.join(TABLES)}")
+        return [self.table]
+
+
+def _print(name: str, mine: Sequence[Measured]) -> None:
+    """Print one table, its own rows last, and below it what they were trained with."""
+    table = TABLES[name]
+    shown = rich.Table(title=table.title, title_justify="left", box=None)
+    layered = any(row.depth for row in table.rows)
+    shown.add_column("model")
+    for heading in (*["layers"] * layered, "parameters", table.measure):
+        shown.add_column(heading, justify="right")
+
+    def add(model: str, depth: int | None, parameters: str, value: float) -> None:
+        layers = [str(depth or "")] * layered
+        shown.add_row(model, *layers, parameters, f"{value:.{table.decimals}f}")
+
+    for row in table.rows:
+        parameters = "" if row.parameters is None else _millions(row.parameters)
+        add(row.model, row.depth, "about " * row.estimated + parameters, row.value)
+    for number, own in enumerate(mine, start=1):
+        add(f"trained here ({number}): {own.model}", None, _millions(own.parameters), own.value)
+    OUT.print(shown)
+    for number, own in enumerate(mine, start=1):
+        say(f"({number}) {own.budget}: {own.command}")
+    say("")
+
+
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.4g}M" if parameters >= 100_000 else f"{parameters:,}"
