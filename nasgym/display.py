@@ -2,11 +2,12 @@
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -55,18 +56,24 @@ class Progress:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-class Display:
-    """A listener that shows each trial; use it as a context manager."""
+class Panel(ABC):
+    """What is shown live in a terminal; use it as a context manager.
 
-    def __init__(self, progress: Progress, console: Console, *, as_json: bool = False) -> None:
+    Where the console is no terminal, or one JSON object a line is asked for, nothing is.
+    """
+
+    def __init__(self, console: Console, *, as_json: bool = False) -> None:
         """Show on `console`; with `as_json` one JSON object a line, whatever the console is."""
-        self.progress = progress
         self.console = console
         self.as_json = as_json
         live = console.is_terminal and not as_json
         self._live = Live(self, console=console, refresh_per_second=4) if live else None
 
-    def __enter__(self) -> "Display":
+    @abstractmethod
+    def __rich__(self) -> Table:
+        """Return the panel as it is now."""
+
+    def __enter__(self) -> Self:
         """Start the live panel, if there is one."""
         if self._live:
             self._live.start()
@@ -81,6 +88,15 @@ class Display:
         """Leave the last state of the panel on the screen."""
         if self._live:
             self._live.stop()
+
+
+class Display(Panel):
+    """A listener that shows each trial."""
+
+    def __init__(self, progress: Progress, console: Console, *, as_json: bool = False) -> None:
+        """Show how far `progress` is; see `Panel`."""
+        super().__init__(console, as_json=as_json)
+        self.progress = progress
 
     def show(self, trial: Trial) -> None:
         """Take in a finished child."""

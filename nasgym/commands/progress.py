@@ -3,14 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
-from nasgym.display import write_line
+from nasgym.display import Panel, write_line
 
 if TYPE_CHECKING:
     from nasgym.training.final import Step
@@ -19,33 +17,14 @@ PHASES = {"grid": "grid point", "training": "epoch"}
 """What a step of each phase is."""
 
 
-class StepDisplay:
-    """Shows each step; use it as a context manager."""
+class StepDisplay(Panel):
+    """Shows each step of a final training."""
 
     def __init__(self, console: Console, *, as_json: bool = False) -> None:
-        """Show on `console`; with `as_json` one JSON object a line, whatever the console is."""
-        self.console = console
-        self.as_json = as_json
+        """Show nothing yet; see `Panel`."""
+        super().__init__(console, as_json=as_json)
         self._last: dict[str, Step] = {}
         self._seconds: list[float] = []
-        live = console.is_terminal and not as_json
-        self._live = Live(self, console=console, refresh_per_second=4) if live else None
-
-    def __enter__(self) -> "StepDisplay":
-        """Start the live panel, if there is one."""
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave the last state of the panel on the screen."""
-        if self._live:
-            self._live.stop()
 
     def show(self, step: "Step") -> None:
         """Take in a step."""

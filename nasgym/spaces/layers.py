@@ -92,41 +92,35 @@ class ConvLayer(Layer):
         )
 
 
-POOLING: Mapping[str, tuple[int, ...]] = {"pool_size": (2, 3), "pool_stride": (1, 2)}
+@dataclass(frozen=True)
+class PoolLayer(Layer):
+    """Pooling: a square window of each channel becomes one number."""
+
+    options: ClassVar[Mapping[str, tuple[int, ...]]] = {"pool_size": (2, 3), "pool_stride": (1, 2)}
+
+    pool_size: int
+    """Rows and columns of the window."""
+    pool_stride: int
+    """Rows and columns from one window to the next."""
+
+    def operation(self, channels: int) -> Operation:
+        """Return the pooling, which has no parameters."""
+        size, stride = self.pool_size, self.pool_stride
+        return Operation(channels, window=(size, size), stride=(stride, stride))
 
 
 @dataclass(frozen=True)
-class MaxPoolLayer(Layer):
+class MaxPoolLayer(PoolLayer):
     """Max pooling: the largest value in a square window, channel by channel."""
 
     kind: ClassVar[str] = "max_pool"
-    options: ClassVar[Mapping[str, tuple[int, ...]]] = POOLING
-
-    pool_size: int
-    """Rows and columns of the window."""
-    pool_stride: int
-    """Rows and columns from one window to the next."""
-
-    def operation(self, channels: int) -> Operation:
-        """Return the pooling, which has no parameters."""
-        return _pooling(channels, self.pool_size, self.pool_stride)
 
 
 @dataclass(frozen=True)
-class AveragePoolLayer(Layer):
+class AveragePoolLayer(PoolLayer):
     """Average pooling: the mean of a square window, without what lies outside of the map."""
 
     kind: ClassVar[str] = "average_pool"
-    options: ClassVar[Mapping[str, tuple[int, ...]]] = POOLING
-
-    pool_size: int
-    """Rows and columns of the window."""
-    pool_stride: int
-    """Rows and columns from one window to the next."""
-
-    def operation(self, channels: int) -> Operation:
-        """Return the pooling, which has no parameters."""
-        return _pooling(channels, self.pool_size, self.pool_stride)
 
 
 @dataclass(frozen=True)
@@ -201,7 +195,3 @@ def read_layer(data: Mapping[str, Any]) -> Layer:
     if kind not in LAYER_TYPES:
         raise ValueError(f"layer type {kind!r} is none of {', '.join(LAYER_TYPES)}")
     return LAYER_TYPES[kind](**values)
-
-
-def _pooling(channels: int, size: int, stride: int) -> Operation:
-    return Operation(channels, window=(size, size), stride=(stride, stride))
