@@ -25,7 +25,7 @@ from rich.table import Table
 from nasgym.commands.options import parse_options
 from nasgym.evaluation import Evaluation
 from nasgym.networks import zoo
-from nasgym.registry import ENVIRONMENTS, IMAGE_TRAINING
+from nasgym.registry import IMAGE_TRAINING
 from nasgym.search import Run
 from nasgym.spaces import ConvArchitecture, RecurrentSpace, read
 from nasgym.training.children import Children, ImageChildren, TextChildren
@@ -93,18 +93,13 @@ class Skips:
             "all skips removed": zoo.chain(found),
             "all skips present": zoo.dense(found),
         }
-        options = {**image_options(run), **parse_options(self.set), "workers": self.workers}
+        known = {name: value for name, value in run.options.items() if name in IMAGE_TRAINING}
+        options = {**known, **parse_options(self.set), "workers": self.workers}
 
         def children(seed: int) -> ImageChildren:
             return ImageChildren(**{**options, "seed": seed})
 
         _report(_trained(networks, [children(seed) for seed in range(self.seeds)]), "accuracy")
-
-
-def image_options(run: Run) -> dict[str, Any]:
-    """Return the options that the children of a run were trained with."""
-    options = {**ENVIRONMENTS[run.plan.env], **run.plan.env_options}
-    return {name: value for name, value in options.items() if name in IMAGE_TRAINING}
 
 
 def _trained(networks: Mapping[str, Any], evaluators: Sequence[Children]) -> Outcomes:

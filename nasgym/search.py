@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from nasgym.agents import Agent, make
 from nasgym.archive import Archive, Trial
 from nasgym.files import write_atomically
+from nasgym.registry import ENVIRONMENTS
 from nasgym.task import Task
 
 FAILURES_WATCHED = 20
@@ -102,7 +103,7 @@ class Run:
         or if more than half of the last children failed; Interrupted on SIGINT, SIGTERM, SIGHUP.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._locked(), _signals_raise():
+        with self._locked(), signals_raise():
             env, agent = self._begin()
             try:
                 plan = json.dumps(asdict(self.plan), indent=2)
@@ -157,6 +158,11 @@ class Run:
         """Return the command that goes on with this run."""
         return f"nasgym search --out {self.folder}"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return all options of the environment, those that its id stands for and the plan's."""
+        return {**ENVIRONMENTS.get(self.plan.env, {}), **self.plan.env_options}
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the run's lock; the kernel frees it however the process ends."""
@@ -204,7 +210,7 @@ def _merged(known: Plan | None, plan: Plan | None, folder: Path) -> Plan:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP raise Interrupted, once; a second one ends the process."""
     watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -344,16 +344,21 @@ def test_a_runs_best_child_is_trained_on_the_data_of_the_run(
         assert result["options"] == {"data": "digits", "train_size": 100, "valid_size": 90}
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_says_how_to_go_on(
-    found: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    signum: signal.Signals,
+    found: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupted(self: Classification) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signum)
 
     with monkeypatch.context() as patched:
         patched.setattr(Classification, "advance", interrupted)
         code, out, _ = train(capsys, found, "--out", tmp_path / "final", *QUICK)
-    assert code == 130 and out.endswith(f"nasgym train {tmp_path / 'final'}\n")
+    assert code == 128 + signum and out.endswith(f"nasgym train {tmp_path / 'final'}\n")
     assert train(capsys, tmp_path / "final")[0] == 0
 
 

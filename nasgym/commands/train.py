@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -19,7 +18,7 @@ from nasgym.commands.progress import StepDisplay
 from nasgym.commands.terminal import OUT, say
 from nasgym.networks import zoo
 from nasgym.registry import ENVIRONMENTS, did_you_mean
-from nasgym.search import Run
+from nasgym.search import Interrupted, Run, signals_raise
 from nasgym.spaces import read
 
 if TYPE_CHECKING:
@@ -58,11 +57,11 @@ class Train:
         """Train, test, and say how it went."""
         final = self._final()
         try:
-            with StepDisplay(OUT, as_json=self.json) as display:
+            with signals_raise(), StepDisplay(OUT, as_json=self.json) as display:
                 result = final.run(display.show, shlex.join(["nasgym", *sys.argv[1:]]))
-        except KeyboardInterrupt:
-            say(f"stopped; no finished epoch is lost. Go on with:\n  {final.command}")
-            sys.exit(128 + signal.SIGINT)
+        except Interrupted as interrupt:
+            say(f"stopped by {interrupt}; no epoch is lost. Go on with:\n  {final.command}")
+            sys.exit(128 + interrupt.signum)
         print(json.dumps(result)) if self.json else _print_result(final.folder, result)
 
     def _final(self) -> "Final":
@@ -101,7 +100,7 @@ def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
     if not isinstance(data, dict) or "architecture" not in data:
         return data, {}
     if (path.parent / "search.json").exists():
-        return data["architecture"], _data_of(Run(path.parent))
+        return data["architecture"], Run(path.parent).options
     return data["architecture"], dict(ENVIRONMENTS.get(data.get("env", ""), {}))
 
 
@@ -114,11 +113,7 @@ def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
         best = archive.best()
     if best is None:
         raise ValueError(f"no child of {folder} has trained yet")
-    return best.architecture, _data_of(run)
-
-
-def _data_of(run: Run) -> dict[str, Any]:
-    return {**ENVIRONMENTS.get(run.plan.env, {}), **run.plan.env_options}
+    return best.architecture, run.options
 
 
 def _chosen(
