@@ -135,21 +135,26 @@ class LanguageModelling:
     def _train_epoch(self, epoch: int) -> float:
         """Return the mean training loss."""
         self.model.train()
+        watch = 1 if self.texts.train.device.type == "cpu" else WATCHED  # a GPU is waited for
         rates = islice(self.recipe.rates(self.texts.steps), (epoch - 1) * self.texts.steps, None)
-        ceiling = log(self.texts.vocabulary) + DIVERGED
         state: State | None = None
-        losses: list[float] = []
-        for tokens, following in self.texts.stretches():
+        losses: list[Tensor] = []
+        for step, (tokens, following) in enumerate(self.texts.stretches(), start=1):
             self.optimizer.param_groups[0]["lr"] = next(rates)
             loss, state = self._step(tokens, following, state)
             losses.append(loss)
-            recent = losses[-WATCHED:]
-            if not isfinite(loss) or (len(recent) == WATCHED and sum(recent) / WATCHED > ceiling):
-                self.diverged = f"the loss was {loss:.3g} in epoch {epoch}, step {len(losses)}"
+            if step % watch == 0 and self._is_lost(torch.stack(losses[-WATCHED:])):
+                self.diverged = f"the loss was {loss.item():.3g} in epoch {epoch}, step {step}"
                 break
-        return sum(losses) / len(losses)
+        return torch.stack(losses).mean().item()
 
-    def _step(self, tokens: Tensor, following: Tensor, state: State | None) -> tuple[float, State]:
+    def _is_lost(self, recent: Tensor) -> bool:
+        """Return whether the last losses, WATCHED of them or fewer, say to give up."""
+        mean = recent.mean().item()
+        above = mean > log(self.texts.vocabulary) + DIVERGED
+        return not isfinite(mean) or (above and len(recent) == WATCHED)
+
+    def _step(self, tokens: Tensor, following: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Take one step; return the loss before it and the state after the tokens."""
         logits, (h, c) = _logits(self.model, tokens, state, self.texts.precision)
         loss = F.cross_entropy(logits.flatten(0, 1), following.flatten())
@@ -157,7 +162,7 @@ class LanguageModelling:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip, foreach=True)
         self.optimizer.step()
-        return loss.item(), (h.detach(), c.detach())
+        return loss.detach(), (h.detach(), c.detach())
 
     def state(self) -> dict[str, Any]:
         """Return all that `restore` needs to go on."""
