@@ -17,7 +17,7 @@ from torch import nn
 
 from nasgym.architecture import plain
 from nasgym.data import ImageData, load
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation import REWARDS, Evaluation
 from nasgym.networks import flops, parameters
 from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
 from nasgym.training import classify
@@ -225,6 +225,18 @@ def test_the_best_of_the_judged_epochs_counts(digits: Batches) -> None:
     assert [point["epoch"] for point in judged] == [2, 3]
     best = max(judged, key=lambda point: point["accuracy"])
     assert (evaluation.accuracy, evaluation.metrics["nll"]) == (best["accuracy"], best["nll"])
+
+
+def test_the_papers_reward_is_the_best_of_the_last_five_epochs_cubed(
+    digits: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acceptance check 9 (section 4.1)."""
+    accuracies = iter((0.90, 0.91, 0.93, 0.92, 0.92))
+    monkeypatch.setattr(classify, "validate", lambda *_: {"accuracy": next(accuracies), "nll": 1.0})
+    recipe = replace(SHORT, epochs=6, judged_epochs=PAPER.judged_epochs)
+    evaluation = train(initialised(TINY, (1, 8, 8), 10, 0), digits, recipe, 0)
+    assert next(accuracies, None) is None
+    assert REWARDS["accuracy_cubed"](evaluation) == pytest.approx(0.804357)
 
 
 def test_validation_is_right_and_takes_all_images(digits: Batches) -> None:

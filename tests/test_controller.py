@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nasgym.agents.controller import Controller
 from nasgym.space import Decision, SearchSpace, Tokens
-from nasgym.spaces import ConvSpace
+from nasgym.spaces import ConvSpace, RecurrentSpace
 from tests.plain_controller import Choose, reference, spell
 from tests.spaces import Stack
 
@@ -83,6 +83,7 @@ SPACES: dict[str, SearchSpace] = {
     "successors depend on connections": Wired(nodes=4),
     "options depend on connections": Wired(kinds=("add", "multiply", "concatenate")),
     "memory": Purse(),
+    "cells": RecurrentSpace(2, combinations=("add",), activations=("tanh", "relu")),
 }
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
@@ -137,7 +138,7 @@ def test_log_prob_equals_the_reference_in_the_papers_space(layers: int, scale: f
 def test_the_expected_gradient_is_that_of_the_enumerated_objective(
     space: SearchSpace, baseline: float
 ) -> None:
-    """The policy gradient is exact, and a constant baseline leaves it where it is."""
+    """Acceptance check 6: the gradient is exact, and a constant baseline leaves it where it is."""
     controller = make(space).double()
     strings = list(space)
     rewards = torch.from_numpy(np.random.default_rng(1).random(len(strings)))

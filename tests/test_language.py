@@ -188,7 +188,7 @@ def test_the_rates_of_the_medium_model() -> None:
 
 
 def test_the_reward_of_the_paper() -> None:
-    """Section 4.2: c / perplexity^2 with c = 80; a perplexity of 100 earns 0.008."""
+    """Acceptance check 9 (section 4.2): 80 / perplexity^2; a perplexity of 100 earns 0.008."""
     assert REWARDS["perplexity"](Evaluation(metrics={"perplexity": 100.0})) == 0.008
 
 

@@ -48,10 +48,11 @@ def with_weights(cell: nn.Module, of_input: Tensor, of_h: Tensor) -> nn.Module:
     return cell
 
 
-# The paper's numbers (acceptance check 5: the example, the NASCell vectors, the LSTM setting) -----
+# The paper's numbers ------------------------------------------------------------------------------
 
 
 def test_the_worked_example() -> None:
+    """Acceptance check 5 (section 3.4)."""
     cell = with_weights(TreeCell(EXAMPLE, 1, 1), column(0.5, 0.4), column(0.3, 0.8))
     h, c = cell(scalar(1.0), (scalar(0.5), scalar(-0.25)))
     injected = max(0.0, tanh(0.65) - 0.25)
@@ -75,6 +76,7 @@ RECURRENT = column(-0.4, 0.3, -0.2, 0.1, 0.1, 0.2, 0.3, 0.4)
     ids=["NASCell", "its tree", "max and sin"],
 )
 def test_the_published_cells(make: Any, h: float, c: float) -> None:
+    """Acceptance check 5 (figure 8): x = 1, h = 0.5, c = -0.25."""
     cell = with_weights(make(), KERNEL, RECURRENT)
     output, memory = cell(scalar(1.0), (scalar(0.5), scalar(-0.25)))
     assert output.item() == pytest.approx(h, rel=1e-12)
@@ -82,6 +84,7 @@ def test_the_published_cells(make: Any, h: float, c: float) -> None:
 
 
 def test_the_published_cell_equals_its_tree_to_machine_precision() -> None:
+    """Acceptance check 5."""
     written, tree = NASCell(5, 7), TreeCell(zoo.NAS_CELL, 5, 7)
     tree.load_state_dict(written.state_dict())
     input, state = torch.randn(3, 5), (torch.randn(3, 7), torch.randn(3, 7))
@@ -112,7 +115,7 @@ def test_a_bias_is_inside_the_products_of_leaves_that_multiply() -> None:
 
 
 def test_an_lstm_without_biases_is_a_setting_of_the_weights() -> None:
-    """Idle leaves have the weights 0 (Zoph & Le 2017, section 3.4 and figure 8)."""
+    """Acceptance check 5 (section 3.4 and figure 8): idle leaves have the weights 0."""
     add, both = "add", "elem_mult"
     tree = RecurrentArchitecture(
         (

@@ -79,6 +79,22 @@ def test_updates_equal_plain_autograd(space: SearchSpace, options: dict[str, Any
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("parallel", [1, 4, 16])
+def test_ten_children_make_one_update(parallel: int) -> None:
+    """Acceptance check 11 (section 4.2): however many are trained at a time."""
+    agent = Reinforce(seed=0, batch=10)
+    controller = controller_of(agent, SPACE)
+    envs = NASVectorEnv(SPACE, Numbers(), num_envs=parallel)
+    weights = []
+    for children in (10, 20, 30):
+        agent.search(envs, children)
+        weights.append(controller.head_weight.detach().clone())
+    assert [children for children, _ in agent.entropy()] == [10, 20, 30]
+    assert agent._learner is not None
+    assert agent._learner[1].state[controller.head_weight]["step"] == 3
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+
+
 def test_standardised_advantages_do_not_depend_on_the_scale_of_rewards() -> None:
     weights = []
     for scale in (1.0, 1e-4):
@@ -140,7 +156,7 @@ def test_it_follows_a_growing_ceiling() -> None:
 
 @pytest.mark.parametrize(("preset", "budget"), [("short", 300), ("paper", 4000)])
 def test_it_learns(preset: str, budget: int) -> None:
-    """The mean reward of the last tenth is far above chance, a quarter."""
+    """Acceptance check 10: the mean reward of the last tenth is twice that of random strings."""
     space = ConvSpace(layers=3, max_layers=3)
     envs = NASVectorEnv(space, Firsts(), num_envs=8)
     Reinforce(seed=0, preset=preset).search(envs, budget)

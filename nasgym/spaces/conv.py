@@ -136,7 +136,7 @@ class ConvSpace(SearchSpace):
         layers = rows if blocks.are_rows else blocks.expand(rows)
         return ConvArchitecture(layers, values[0].get("learning_rate"))
 
-    def choice(self, architecture: ConvArchitecture, decision: Decision) -> Hashable:
+    def choice(self, architecture: Any, decision: Decision) -> Hashable:
         """Return what `architecture` has at `decision`."""
         rows = self._rows(architecture)
         if decision.name == "learning_rate":
@@ -233,8 +233,10 @@ class ConvSpace(SearchSpace):
             if kind in self.layer_types
         }
 
-    def _rows(self, architecture: ConvArchitecture) -> Sequence[Layer]:
+    def _rows(self, architecture: Any) -> Sequence[Layer]:
         """Return what a string would describe, or raise ValueError if none can."""
+        if not isinstance(architecture, ConvArchitecture):
+            raise ValueError(f"{architecture!r} is no convolutional network")
         rows: Sequence[Layer] = architecture.layers
         if not self._blocks.are_rows:
             rows = _collapse(self._blocks, architecture.layers)

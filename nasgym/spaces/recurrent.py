@@ -118,7 +118,8 @@ class RecurrentSpace(SearchSpace):
         if type(self.base) is not int or self.base < 1:
             raise ValueError(f"base must be a whole number from 1, not {self.base!r}")
         for name, known in (("combinations", COMBINATIONS), ("activations", ACTIVATIONS)):
-            options = tuple(getattr(self, name))
+            options = getattr(self, name)
+            options = tuple(options) if isinstance(options, Sequence) else (options,)
             if not options or len(set(options)) < len(options) or not set(options) <= set(known):
                 raise ValueError(f"{name} must be some of {', '.join(known)}, not {options}")
             object.__setattr__(self, name, options)
@@ -140,8 +141,10 @@ class RecurrentSpace(SearchSpace):
         *nodes, inject = [Node(*pair) for pair in zip(labels[::2], labels[1::2], strict=True)]
         return RecurrentArchitecture(tuple(nodes), inject, cell_out, cell_in)
 
-    def choice(self, architecture: RecurrentArchitecture, decision: Decision) -> Hashable:
+    def choice(self, architecture: Any, decision: Decision) -> Hashable:
         """Return what `architecture` has at `decision`."""
+        if not isinstance(architecture, RecurrentArchitecture):
+            raise ValueError(f"{architecture!r} is no cell of a tree")
         if architecture.base != self.base:
             raise ValueError(f"the cell has base {architecture.base}, the space {self.base}")
         if decision.name in ("cell_out", "cell_in"):
