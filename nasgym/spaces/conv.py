@@ -140,7 +140,8 @@ class ConvSpace(SearchSpace):
         """Return what `architecture` has at `decision`."""
         rows = self._rows(architecture)
         if decision.name == "learning_rate":
-            return architecture.learning_rate
+            rate: float | None = architecture.learning_rate
+            return rate
         row = rows[decision.layer - 1]
         self._check_row(decision.layer, row)
         if decision.name == "layer_type":
