@@ -54,8 +54,7 @@ def _trained(folder: Path) -> "nn.Module":
 
     from nasgym.spaces import read
     from nasgym.training.classify import Classification
-    from nasgym.training.final import read_plan
-    from nasgym.training.problem import kind_of
+    from nasgym.training.final import kind_of, read_plan
 
     plan, tested = read_plan(folder), folder / "test.json"
     if plan is None or not tested.exists():

@@ -120,7 +120,7 @@ def _chosen(
     architecture: Any, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what says which data: of the `known` what belongs there, and all of the `given`."""
-    from nasgym.training.problem import kind_of
+    from nasgym.training.final import kind_of
 
     names = kind_of(read(architecture)).OPTIONS
     for name in given:

@@ -5,7 +5,7 @@ are one for all steps, those with h one a step, and the gradients of the weights
 end; additions in the leaves are part of the products; and autograd notes one function a layer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -123,6 +123,11 @@ class Program:
         self.output = where[len(cell.nodes) - 1]
         return written
 
+    def ordered(self, weight: Tensor) -> Tensor:
+        """Return the rows of a weight of a TreeCell in the order of the leaves here."""
+        blocks = weight.chunk(len(self.leaves))
+        return torch.cat([blocks[leaf] for leaf in self.leaves])
+
     def runs(self) -> list[tuple[Callable[[Tensor], Tensor], int, int]]:
         """Return the in-place activations of the sums: which, from which one, up to which one."""
         found: list[tuple[Callable[[Tensor], Tensor], int, int]] = []
@@ -190,13 +195,12 @@ def unroll(
         )
         mask = None if mask is None else mask.to(dtype)
     program = _program(cell)
-    rows = _rows(program.leaves, h.shape[1], input.device)
-    ordered = input, h, c, weight_ih[rows], weight_hh[rows], mask
+    weights = program.ordered(weight_ih), program.ordered(weight_hh)
     with torch.autocast(kind, enabled=False):
         if torch.is_grad_enabled():
-            outputs: tuple[Tensor, Tensor] = _Unrolling.apply(program, *ordered)  # type: ignore[no-untyped-call]
+            outputs: tuple[Tensor, Tensor] = _Unrolling.apply(program, input, h, c, *weights, mask)  # type: ignore[no-untyped-call]
             return outputs
-        return _run(program, None, *ordered)
+        return _run(program, None, input, h, c, *weights, mask)
 
 
 Tape = list[tuple[list[Tensor], list[Tensor]]]
@@ -258,18 +262,16 @@ class _Unrolling(torch.autograd.Function):
         """Run backwards; the gradients of the weights are one product each for all steps."""
         input, first, outputs, weight_ih, weight_hh, mask = ctx.saved_tensors
         program, of_h = ctx.program, torch.zeros_like(first)
-        of_products: list[Tensor] = []
+        from_h = input.new_empty(*outputs.shape[:2], len(weight_hh))
         of_factors: list[Tensor] = []
-        for (registers, kept), of_output in zip(
-            reversed(ctx.tape), reversed(of_outputs.unbind(0)), strict=True
-        ):
+        steps = list(zip(ctx.tape, of_outputs.unbind(0), from_h.unbind(0), strict=True))
+        for (registers, kept), of_output, of_products in reversed(steps):
             gradients = program.backward(registers, list(kept), of_h + of_output, of_c)
-            of_products.append(torch.cat(gradients[: program.cell.base], 1))
+            torch.cat(gradients[: program.cell.base], 1, out=of_products)
             of_factors += gradients[program.cell.base : program.memory][::-1]
-            of_h = of_products[-1] @ weight_hh
+            of_h = of_products @ weight_hh
             of_h = of_h if mask is None else of_h * mask
             of_c = gradients[program.memory]
-        from_h = torch.stack(of_products[::-1])
         from_input = _of_inputs(from_h, of_factors[::-1], len(program.sums))
         before = torch.cat([first[None], outputs[:-1]])
         before = before if mask is None else before * mask
@@ -301,12 +303,6 @@ def _of_inputs(from_h: Tensor, of_factors: list[Tensor], sums: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _program(cell: RecurrentArchitecture) -> Program:
     return Program(cell)
-
-
-def _rows(leaves: Sequence[int], hidden: int, device: torch.device) -> Tensor:
-    """Return the rows of the weights in the order of `leaves`."""
-    first = torch.tensor(leaves, device=device) * hidden
-    return (first[:, None] + torch.arange(hidden, device=device)).flatten()
 
 
 def _blocks(products: Tensor, hidden: int) -> list[tuple[Tensor, ...]]:

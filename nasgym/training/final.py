@@ -23,14 +23,21 @@ from filelock import FileLock, Timeout
 from nasgym.architecture import digest, plain
 from nasgym.faults import crash_point
 from nasgym.files import replacing, write_atomically
-from nasgym.spaces import read
+from nasgym.spaces import ConvArchitecture, read
 from nasgym.training import Training, checkpoint, machine
 from nasgym.training.grid import Grid
-from nasgym.training.problem import Problem, kind_of
+from nasgym.training.image_problem import ImageProblem
+from nasgym.training.problem import Problem
 from nasgym.training.process import child_seed, settle
+from nasgym.training.text_problem import TextProblem
 
 GRID_SHARE = 1 / 5
 """The share of the epochs that a point of the grid is trained for, if nothing else is said."""
+
+
+def kind_of(architecture: Any) -> type[ImageProblem] | type[TextProblem]:
+    """Return the kind of problem that `architecture` is for."""
+    return ImageProblem if isinstance(architecture, ConvArchitecture) else TextProblem
 
 
 class FinalError(ValueError):

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from torch import nn
 
 from nasgym.evaluation import Evaluation
-from nasgym.spaces import ConvArchitecture
 from nasgym.training import Training
 
 
@@ -79,17 +78,6 @@ class Problem(ABC):
 
         `recipe` is the one it was trained with.
         """
-
-
-def kind_of(architecture: Any) -> type[Problem]:
-    """Return the kind of problem that `architecture` is for."""
-    if isinstance(architecture, ConvArchitecture):
-        from nasgym.training.image_problem import ImageProblem
-
-        return ImageProblem
-    from nasgym.training.text_problem import TextProblem
-
-    return TextProblem
 
 
 def combinations(axes: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
