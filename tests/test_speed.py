@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nasgym import Evaluation, NASEnv
-from nasgym.benchmarks import naive
+from nasgym.benchmarks import language_speed, naive
 from nasgym.benchmarks.clock import Effort, least_times
 from nasgym.benchmarks.measurement import Measurement
 from nasgym.benchmarks.search_speed import TWENTY_TOKENS, Free
@@ -140,3 +140,24 @@ def test_the_naive_controller_learns() -> None:
         shares.append(float((strings == 0).mean()))
         agent.learn((strings == 0).mean(axis=1).tolist())
     assert np.mean(shares[-5:]) > np.mean(shares[:5]) + 0.1
+
+
+def test_both_language_models_compute_the_same_loss_and_gradients() -> None:
+    text, models = language_speed.random_text(50), language_speed.models(vocabulary=50, hidden=8)
+    losses = [language_speed.loss(model.double(), text, torch.float32) for model in models]
+    torch.testing.assert_close(*losses)
+    torch.autograd.backward(losses)
+    ours, theirs = (dict(model.named_parameters()) for model in models)
+    for name, layers in (("weight_ih", "of_input"), ("weight_hh", "of_h")):
+        whole = gradient(ours.pop(f"recurrent.cells.0.{name}"))
+        for leaf, block in enumerate(whole.chunk(8)):
+            weight = theirs.pop(f"recurrent.{layers}.{leaf}.weight")
+            torch.testing.assert_close(block, gradient(weight))
+    assert set(ours) == set(theirs)
+    for name, weight in ours.items():
+        torch.testing.assert_close(gradient(weight), gradient(theirs[name]))
+
+
+def gradient(weight: torch.Tensor) -> torch.Tensor:
+    assert weight.grad is not None and weight.grad.abs().max() > 0
+    return weight.grad

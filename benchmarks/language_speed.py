@@ -1,0 +1,95 @@
+"""The speed of language training: the models around recurrent cells."""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgym.benchmarks import naive_cell
+from nasgym.benchmarks.clock import Effort, least_times
+from nasgym.benchmarks.measurement import Measurement
+from nasgym.networks import zoo
+from nasgym.networks.language import LanguageModel
+from nasgym.training.machine import precision
+
+PRECISION = precision("cpu")
+DTYPE: torch.dtype = getattr(torch, PRECISION)
+
+TARGET = {"bfloat16": 2.2, "float32": 1.75}[PRECISION]
+"""What is wanted over the naive way, which stays in float32."""
+
+BATCH_SIZE, UNROLL = 20, 35
+"""Pieces of text that are read at the same time, and tokens of each a step."""
+
+
+def language_model(effort: Effort) -> Measurement:
+    """Train a language model around the cell that the search found."""
+    ours, baseline, lstm = _tokens_a_second(2_000, 100, effort)
+    more, more_baseline, more_lstm = _tokens_a_second(10_000, 200, effort)
+    return Measurement(
+        "language model around NASCell, hidden 100, vocabulary 2,000",
+        ours,
+        baseline,
+        "tokens/s",
+        TARGET,
+        note=f"ours in {PRECISION}, the naive way in float32; {ours / lstm:.2f} times the tokens/s "
+        f"of torch.nn.LSTM of the same size; hidden 200, vocabulary 10,000: {more:,.0f} tokens/s, "
+        f"{more / more_baseline:.2f}x, {more / more_lstm:.2f} times those of torch.nn.LSTM",
+    )
+
+
+def _tokens_a_second(vocabulary: int, hidden: int, effort: Effort) -> list[float]:
+    """Return it for our model, for the naive one, and for one around torch.nn.LSTM."""
+    fast, slow = models(vocabulary, hidden)
+    lstm = naive_cell.LanguageModel(nn.LSTM(hidden, hidden), vocabulary, hidden)
+    text = random_text(vocabulary)
+    steps = effort.part(3)
+    times = least_times(
+        partial(_train, fast, text, steps, DTYPE),
+        partial(_train, slow, text, steps),
+        partial(_train, lstm, text, steps),
+        effort=effort,
+    )
+    return [steps * UNROLL * BATCH_SIZE / time for time in times]
+
+
+def models(vocabulary: int, hidden: int) -> tuple[LanguageModel, naive_cell.LanguageModel]:
+    """Return our model around the cell, and the naive one with the same weights."""
+    fast = LanguageModel(zoo.NAS_CELL, vocabulary, hidden, layers=1)
+    tree = naive_cell.Tree(zoo.NAS_CELL, hidden)
+    slow = naive_cell.LanguageModel(tree, vocabulary, hidden)
+    slow.embedding.load_state_dict(fast.embedding.state_dict())
+    slow.decoder.load_state_dict(fast.decoder.state_dict())
+    weights = fast.recurrent.cells[0].state_dict()
+    for layers, name in ((tree.of_input, "weight_ih"), (tree.of_h, "weight_hh")):
+        for layer, block in zip(layers, weights[name].chunk(len(layers)), strict=True):
+            layer.load_state_dict({"weight": block})
+    return fast, slow
+
+
+def random_text(vocabulary: int) -> tuple[Tensor, Tensor]:
+    """Return random tokens and the tokens after them, (time, n) both, as one step reads them."""
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randint(vocabulary, (UNROLL + 1, BATCH_SIZE), generator=generator)
+    return text[:-1], text[1:]
+
+
+def _train(
+    model: nn.Module, text: tuple[Tensor, Tensor], steps: int, dtype: torch.dtype = torch.float32
+) -> None:
+    """Take steps on the same text."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.autograd.backward(loss(model, text, dtype))
+        optimizer.step()
+
+
+def loss(model: nn.Module, text: tuple[Tensor, Tensor], dtype: torch.dtype) -> Tensor:
+    """Return the mean loss of `model` on `text`, its matrices multiplied as `dtype`."""
+    tokens, following = text
+    reduced = dtype != torch.float32
+    with torch.autocast("cpu", dtype if reduced else None, enabled=reduced):
+        logits, _ = model(tokens)
+    return F.cross_entropy(logits.float().flatten(0, 1), following.flatten())
