@@ -28,6 +28,7 @@ from nasgym.training.classify import Classification
 from nasgym.training.final import Final, FinalError, FinalPlan, Step
 from nasgym.training.grid import GridError
 from nasgym.training.image_problem import ImageProblem
+from nasgym.training.language_recipe import LANGUAGE_RECIPES
 from tests.killing import ROOT
 
 TINY = ConvArchitecture((ConvLayer(3, 3, 4), ConvLayer(3, 3, 8, inputs=(1,))))
@@ -399,7 +400,8 @@ def test_a_cell_is_trained_and_tested_on_text(tmp_path: Path) -> None:
     assert result["score"] == "perplexity" and result["curve"][-1] == result["validation"]
     tokens = load_test_text("documentation", vocabulary_size=200)
     assert result["test"]["tokens"] == len(tokens)
-    model: Any = build(LSTMArchitecture(), 200, _hidden(tmp_path))
+    layers = LANGUAGE_RECIPES["short"].layers
+    model: Any = build(LSTMArchitecture(), 200, _hidden(tmp_path), layers=layers)
     model.load_state_dict(weights(tmp_path))
     text = torch.from_numpy(tokens).long()[:, None]
     with torch.no_grad():

@@ -363,11 +363,13 @@ def test_an_interrupted_start_leaves_nothing_behind(tmp_path: Path) -> None:
         until(begun.exists, 20)
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     thread = threading.Thread(target=interrupt)
     thread.start()
     with Pool("jobs:slow_setup", {"begun": str(begun)}) as pool, pytest.raises(KeyboardInterrupt):
         list(pool.run([{}]))
     thread.join()
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_dropped_pool_ends_its_processes() -> None:
