@@ -5,7 +5,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -166,11 +166,18 @@ class Run:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the run's lock; the kernel frees it however the process ends."""
-        owner = self.folder / "search.pid"
+        owner, lock = self.folder / "search.pid", self.folder / "search.lock"
         try:
-            with FileLock(self.folder / "search.lock", timeout=0):
+            with FileLock(lock, timeout=0):
                 owner.write_text(str(os.getpid()))
-                yield
+                try:
+                    yield
+                finally:
+                    if not (self.folder / "search.json").exists():  # it could not even begin
+                        owner.unlink()
+                        lock.unlink(missing_ok=True)
+                        with suppress(OSError):  # there is something else in it
+                            self.folder.rmdir()
         except Timeout:
             raise SearchError(
                 f"process {owner.read_text()} is searching in {self.folder}: wait for it or stop it"

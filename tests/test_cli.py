@@ -90,7 +90,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert message in err and err.startswith("nasgym: ") and err.count("\n") == 1
-    assert not list(tmp_path.rglob("archive.db"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_images_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
