@@ -3,12 +3,11 @@
 python -m nasgym.benchmarks.speed [--json] [--only P12 P13]
 
 Ours and the naive way take turns on one thread; the least CPU time of at least five turns counts.
-In one run of 3:47 minutes on two cores of an AMD EPYC with AVX2 and without bfloat16 instructions,
-otherwise idle (Python 3.11, torch 2.13, numpy 2.4, Gymnasium 1.4): children train 1.4 to 1.6 times
-as fast as the naive way and cost 27 ms for a process each; input 34, environment steps 16, sampling
-6.5 and updates of the controller 5.8 times as fast; a search with a free reward finishes 1,384
-architectures a second. Measured alone, on the busy machine, a language model trains 1.6 to 1.7
-times as fast.
+In one run of 4:23 minutes on two cores of an AMD EPYC with AVX2 and without bfloat16 instructions,
+otherwise idle (Python 3.11, torch 2.13, numpy 2.4, Gymnasium 1.4): children train 1.4 to 1.7 times
+as fast as the naive way and cost 47 ms for a process each; input 29, environment steps 15, sampling
+and updates of the controller 6 times as fast; a search with a free reward finishes 922
+architectures a second.
 """
 
 import json
