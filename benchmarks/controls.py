@@ -93,7 +93,7 @@ class Skips:
             "all skips removed": zoo.chain(found),
             "all skips present": zoo.dense(found),
         }
-        known = {name: value for name, value in run.options.items() if name in IMAGE_TRAINING}
+        known = {name: value for name, value in run.plan.options.items() if name in IMAGE_TRAINING}
         options = {**known, **parse_options(self.set), "workers": self.workers}
 
         def children(seed: int) -> ImageChildren:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.archive import Trial
-from nasgym.registry import ENVIRONMENTS
 from nasgym.search import Plan, Run, SearchError
 
 TOPS = (1, 5, 15)
@@ -46,8 +45,7 @@ class Finished:
     @property
     def environment(self) -> tuple[str, Mapping[str, Any]]:
         """Return the environment's id and all its options."""
-        env = self.plan.env
-        return env, {**ENVIRONMENTS.get(env, {}), **self.plan.env_options}
+        return self.plan.env, self.plan.options
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ def estimate(plan: Plan) -> Cost:
         raise SearchError(f"the cost of {plan.env} cannot be estimated{known}")
     agent = make(plan.agent, plan.seed, **plan.agent_options)
     wave = getattr(agent, "batch", None) or plan.num_envs
-    options = {**ENVIRONMENTS[plan.env], **plan.env_options, "archive": None}
+    options = {**plan.options, "archive": None}
     if plan.workers is not None:
         options["workers"] = plan.workers
     workers = cores() if options.get("workers") is None else max(1, options["workers"])

@@ -63,6 +63,11 @@ class Plan:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return all options of the environment, those that its id stands for and the plan's."""
+        return {**ENVIRONMENTS.get(self.env, {}), **self.env_options}
+
 
 class Run:
     """A search and its folder: `search.json`, `archive.db`, `best.json` and figures."""
@@ -157,11 +162,6 @@ class Run:
     def command(self) -> str:
         """Return the command that goes on with this run."""
         return f"nasgym search --out {self.folder}"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Return all options of the environment, those that its id stands for and the plan's."""
-        return {**ENVIRONMENTS.get(self.plan.env, {}), **self.plan.env_options}
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

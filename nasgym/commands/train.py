@@ -100,7 +100,7 @@ def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
     if not isinstance(data, dict) or "architecture" not in data:
         return data, {}
     if (path.parent / "search.json").exists():
-        return data["architecture"], Run(path.parent).options
+        return data["architecture"], Run(path.parent).plan.options
     return data["architecture"], dict(ENVIRONMENTS.get(data.get("env", ""), {}))
 
 
@@ -113,7 +113,7 @@ def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
         best = archive.best()
     if best is None:
         raise ValueError(f"no child of {folder} has trained yet")
-    return best.architecture, run.options
+    return best.architecture, run.plan.options
 
 
 def _chosen(
