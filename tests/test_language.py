@@ -1,5 +1,6 @@
 """Language models and their training: size, dropout, carried state, the same bits, perplexity."""
 
+import os
 from dataclasses import replace
 from math import exp, log
 from pathlib import Path
@@ -215,3 +216,23 @@ def test_pythons_documentation_can_be_learned(tmp_path: Path) -> None:
     evaluation = train(model_of(LSTM, prepared, recipe, 0), prepared, recipe, 0)
     guess = torch.special.entr(prepared.frequencies).sum().exp().item()
     assert evaluation.metrics["perplexity"] < 0.7 * guess
+
+
+def test_a_long_training_takes_no_more_memory_than_a_short_one() -> None:
+    """A small tensor kept of each step once cost 6 MB a step: malloc could not use the rest."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(10_000, size=13_000).astype(np.int32)
+    words = TextData(tokens, tokens[:200], tuple(map(str, range(10_000))), "words")
+    recipe = replace(LANGUAGE_RECIPES["short"], epochs=2, judged_epochs=2)
+    prepared = prepare(words, recipe, torch.float32)
+    training = LanguageModelling(model_of(zoo.NAS_CELL, prepared, recipe, 0), prepared, recipe, 0)
+    training.advance()
+    before = resident()
+    training.advance()
+    assert prepared.steps > 75
+    assert resident() - before < 150 * 2**20
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -138,15 +138,17 @@ class LanguageModelling:
         watch = 1 if self.texts.train.device.type == "cpu" else WATCHED  # a GPU is waited for
         rates = islice(self.recipe.rates(self.texts.steps), (epoch - 1) * self.texts.steps, None)
         state: State | None = None
-        losses: list[Tensor] = []
+        # One tensor for all: a small one kept of each step keeps malloc from using again what lies
+        # below it, and a training of 900,000 words would take 20 GiB.
+        losses = torch.zeros(self.texts.steps, device=self.texts.train.device)
         for step, (tokens, following) in enumerate(self.texts.stretches(), start=1):
             self.optimizer.param_groups[0]["lr"] = next(rates)
-            loss, state = self._step(tokens, following, state)
-            losses.append(loss)
-            if step % watch == 0 and self._is_lost(torch.stack(losses[-WATCHED:])):
-                self.diverged = f"the loss was {loss.item():.3g} in epoch {epoch}, step {step}"
+            losses[step - 1], state = self._step(tokens, following, state)
+            if step % watch == 0 and self._is_lost(losses[max(0, step - WATCHED) : step]):
+                loss = losses[step - 1].item()
+                self.diverged = f"the loss was {loss:.3g} in epoch {epoch}, step {step}"
                 break
-        return torch.stack(losses).mean().item()
+        return losses[:step].mean().item()
 
     def _is_lost(self, recent: Tensor) -> bool:
         """Return whether the last losses, WATCHED of them or fewer, say to give up."""
