@@ -41,11 +41,6 @@ Parts = tuple[ConvSpace | RecurrentSpace, ImageChildren | TextChildren, dict[str
 """A space, its evaluator, and the options of the environment itself."""
 
 
-def options_of(env: str) -> tuple[str, ...]:
-    """Return the names of all options of the environment with this id."""
-    return TEXT_OPTIONS if _about_text(ENVIRONMENTS[env]) else IMAGE_OPTIONS
-
-
 def register() -> None:
     """Make the ids known to Gymnasium."""
     for name, options in ENVIRONMENTS.items():

@@ -6,18 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasgym.cli import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    try:
-        main(arguments)
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
+from tests.command_line import assert_mistake, run
 
 SEARCH = ("search", "NAS-Digits-v0", "--agent", "random", "--children", "3", "--num-envs", "3")
 QUICK = ("--set", "epochs=1", "layers=2")
@@ -87,9 +76,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
-    code, _, err = run(capsys, *arguments)
-    assert code == 2
-    assert message in err and err.startswith("nasgym: ") and err.count("\n") == 1
+    assert_mistake(run(capsys, *arguments), message)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

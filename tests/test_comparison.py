@@ -14,7 +14,7 @@ from nasgym import Evaluation
 from nasgym.archive import Archive
 from nasgym.comparison import compare
 from nasgym.search import Plan, SearchError
-from tests.test_cli import run
+from tests.command_line import run
 
 Child = tuple[str, float | None]
 """A child's key, and its perplexity or accuracy; None if it failed."""

@@ -15,6 +15,7 @@ from nasgym.cli import main
 from nasgym.cost import Cost, duration, fidelity_of, mean_work, probe
 from nasgym.search import Plan, SearchError
 from nasgym.spaces import ConvSpace
+from tests.command_line import assert_mistake, run
 
 BASE = Cost(children=10, epochs=5, samples=720, seconds_a_sample=0.5, workers=2, device="cpu")
 
@@ -172,9 +173,5 @@ def test_mistakes_get_one_line_before_any_probe(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
     monkeypatch.setattr(cost, "probe", lambda *_: pytest.fail("a probe was begun"))
-    with pytest.raises(SystemExit) as stopped:
-        main(["search", *arguments])
-    error = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert message in error and error.startswith("nasgym: ") and error.count("\n") == 1
+    assert_mistake(run(capsys, "search", *arguments), message)
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from nasgym.architecture import plain
 from nasgym.networks import build, zoo
 from nasgym.networks.export import ExportError, export, export_network
 from nasgym.spaces import ConvArchitecture, ConvLayer, Node, RecurrentArchitecture
-from tests.test_cli import run
+from tests.command_line import run
 
 NETWORK = ConvArchitecture(
     (ConvLayer(3, 3, 4, stride_height=2), ConvLayer(1, 3, 6), ConvLayer(3, 1, 4, inputs=(1, 2)))

@@ -17,7 +17,6 @@ from filelock import FileLock
 from torch import nn
 
 from nasgym.architecture import plain
-from nasgym.cli import main
 from nasgym.data import load
 from nasgym.data.final import load_test, load_test_text
 from nasgym.networks import build, parameters
@@ -29,6 +28,7 @@ from nasgym.training.final import Final, FinalError, FinalPlan, Step
 from nasgym.training.grid import GridError
 from nasgym.training.image_problem import ImageProblem
 from nasgym.training.language_recipe import LANGUAGE_RECIPES
+from tests.command_line import assert_mistake, run
 from tests.killing import ROOT
 
 TINY = ConvArchitecture((ConvLayer(3, 3, 4), ConvLayer(3, 3, 8, inputs=(1,))))
@@ -295,13 +295,7 @@ def found(tmp_path: Path) -> Path:
 
 
 def train(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    try:
-        main(["train", *map(str, arguments)])
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    return run(capsys, "train", *arguments)
 
 
 def test_a_found_network_is_trained_shown_and_gone_on_with(
@@ -386,9 +380,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
-    code, _, err = train(capsys, *arguments)
-    assert code == 2
-    assert message in err and err.startswith("nasgym: ") and err.count("\n") == 1
+    assert_mistake(train(capsys, *arguments), message)
     assert not list(tmp_path.iterdir())
 
 

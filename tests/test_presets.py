@@ -14,7 +14,7 @@ from nasgym.agents.reinforce import PRESETS, Settings
 from nasgym.cli import main
 from nasgym.commands.search import Search
 from nasgym.presets import SEARCHES, SPENT, filled
-from nasgym.registry import options_of
+from nasgym.registry import IMAGE_OPTIONS, TEXT_OPTIONS
 from nasgym.search import Plan, Run, SearchError
 from nasgym.spaces import ConvSpace, RecurrentSpace
 from nasgym.training.language_recipe import LANGUAGE_RECIPES
@@ -30,7 +30,8 @@ QUICK = {
 @pytest.mark.parametrize("name", SEARCHES)
 def test_every_option_is_written_out_and_known(name: str) -> None:
     plan = SEARCHES[name]
-    assert set(plan.env_options) <= set(options_of(plan.env))
+    known = TEXT_OPTIONS if "corpus" in plan.options else IMAGE_OPTIONS
+    assert set(plan.env_options) <= set(known)
     assert {"recipe", "epochs", "reward"} <= set(plan.env_options)
     assert {"lr", "hidden", "batch"} <= set(plan.agent_options)
     make(plan.agent, plan.seed, **plan.agent_options)

@@ -9,7 +9,7 @@ import pytest
 from nasgym.architecture import plain
 from nasgym.networks import zoo
 from nasgym.results import TABLES, Measured, measured, read, trained
-from tests.test_cli import run
+from tests.command_line import run
 
 OWN: dict[str, Any] = {
     "table": "ptb",

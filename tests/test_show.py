@@ -7,7 +7,7 @@ import pytest
 
 from nasgym.networks import zoo
 from nasgym.spaces import read
-from tests.test_cli import run
+from tests.command_line import run
 
 
 @pytest.mark.parametrize(

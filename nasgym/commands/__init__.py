@@ -1,1 +1,1 @@
-"""Commands: one file for each word after `nasgym`, or for a few that belong together."""
+"""Commands: one file for each word after `nasgym` or a few of them, and what they share."""

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nasgym.training.recipe import rise_and_fall
+
 
 @dataclass(frozen=True)
 class LanguageRecipe:
@@ -65,10 +67,9 @@ class LanguageRecipe:
     def rates(self, steps: int) -> Iterator[float]:
         """Yield the learning rate of each step of a training with `steps` steps an epoch."""
         total = steps * self.epochs
-        rise = max(1, total // 10)
         for step in range(total):
             if self.schedule == "linear":
-                share = min((step + 1) / rise, (total - step) / (total - rise + 1))
+                share = rise_and_fall(step, total)
             else:
                 share = self.decay ** max(0, step // steps + 1 - self.decay_from)
             yield self.learning_rate * share

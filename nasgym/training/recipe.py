@@ -50,13 +50,21 @@ class Recipe:
         """Yield the learning rate of each step of a training with `steps` steps an epoch."""
         total = steps * self.epochs
         drops = [share * self.epochs for share in self.drops or DROPS]
-        rise = max(1, total // 10)
         for step in range(total):
             if self.schedule == "linear":
-                share = min((step + 1) / rise, (total - step) / (total - rise + 1))
+                share = rise_and_fall(step, total)
             else:
                 share = 0.1 ** sum(step // steps >= drop for drop in drops)
             yield self.learning_rate * share
+
+
+def rise_and_fall(step: int, total: int) -> float:
+    """Return the share of the highest learning rate that `step` of `total`, from 0, is taken at.
+
+    It rises over the first tenth of the steps, then falls to 0.
+    """
+    rise = max(1, total // 10)
+    return min((step + 1) / rise, (total - step) / (total - rise + 1))
 
 
 RECIPES: Mapping[str, Recipe] = {

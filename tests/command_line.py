@@ -1,0 +1,25 @@
+"""The command line in a test: run it, and look at what it says of a mistake."""
+
+from typing import Any
+
+import pytest
+
+from nasgym.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Return exit code, output and errors of `nasgym` with `arguments`."""
+    try:
+        main(list(map(str, arguments)))
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def assert_mistake(outcome: tuple[int, str, str], message: str) -> None:
+    """Assert that `outcome` of `run` is that of a user's mistake: one line with `message`."""
+    code, _, err = outcome
+    assert code == 2
+    assert message in err and err.startswith("nasgym: ") and err.count("\n") == 1
