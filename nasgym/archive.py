@@ -199,6 +199,11 @@ class Archive:
         )
         return [_trial(row) for row in rows][::step]
 
+    def seconds(self, trials: int) -> float:
+        """Return what the first `trials` trials took, each as if it had been trained."""
+        query = "SELECT TOTAL(seconds) FROM trials JOIN results USING (key) WHERE number < ?"
+        return float(self._db.execute(query, (trials,)).fetchone()[0])
+
     def best(self) -> Trial | None:
         """Return the trial with the highest reward, the first of equals; None if none trained."""
         row = self._db.execute(

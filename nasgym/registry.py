@@ -10,8 +10,10 @@ from typing import Any
 
 import gymnasium as gym
 
+from nasgym import tables
 from nasgym.env import NASEnv
-from nasgym.evaluation import PERPLEXITY_CONSTANT, perplexity
+from nasgym.evaluation import PERPLEXITY_CONSTANT, Evaluator, perplexity
+from nasgym.space import SearchSpace
 from nasgym.spaces import PRESETS, ConvSpace, RecurrentSpace
 from nasgym.training.children import ImageChildren, TextChildren
 from nasgym.vector import NASVectorEnv
@@ -22,8 +24,12 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "NAS-Images-v0": {"space": "v1", "grow_by": 2, "grow_every": 1600},
     "NAS-PTB-v0": {"corpus": "ptb"},
     "NAS-Text-v0": {"corpus": "documentation"},
+    "NAS-Bench-201-v0": {"table": "nas-bench-201"},
+    "NAS-Bench-Macro-v0": {"table": "nas-bench-macro"},
+    "NAS-Bench-Graph-v0": {"table": "nas-bench-graph"},
+    "NAS-Digits-Table-v0": {"table": "digits"},
 }
-"""Ids and the options that set them apart; see `image_env` and `text_env` for all options."""
+"""Ids and the options that set them apart; see `image_env`, `text_env` and `table_env` for all."""
 
 CONV_OPTIONS = tuple(field.name for field in fields(ConvSpace))
 CELL_OPTIONS = tuple(field.name for field in fields(RecurrentSpace) if field.init)
@@ -36,15 +42,21 @@ TEXT_OPTIONS = (
     *TEXT_TRAINING,
     *("reward", "reward_constant", "archive", "render_mode"),
 )
+TABLE_OPTIONS = (
+    *dict.fromkeys(
+        name for load in tables.TABLES.values() for name in inspect.signature(load).parameters
+    ),
+    *("workers", "reward", "archive", "render_mode"),
+)
 
-Parts = tuple[ConvSpace | RecurrentSpace, ImageChildren | TextChildren, dict[str, Any]]
+Parts = tuple[SearchSpace, Evaluator, dict[str, Any]]
 """A space, its evaluator, and the options of the environment itself."""
 
 
 def register() -> None:
     """Make the ids known to Gymnasium."""
     for name, options in ENVIRONMENTS.items():
-        kind = "text" if _about_text(options) else "image"
+        kind = "table" if "table" in options else "text" if "corpus" in options else "image"
         gym.register(
             name,
             entry_point=f"nasgym.registry:{kind}_env",
@@ -106,8 +118,38 @@ def text_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
         return NASVectorEnv(space, children, num_envs, **chosen)
 
 
-def _about_text(options: Mapping[str, Any]) -> bool:
-    return "corpus" in options
+def table_env(**options: Any) -> NASEnv:
+    """Make a single environment over a table: networks that were all trained beforehand.
+
+    Every option is plain data (strings, numbers):
+
+    * `table`: a name in `nasgym.tables.TABLES`, and the options of its own: `dataset` and `epochs`
+      for NAS-Bench-201, `bench` for NAS-Bench-Graph, `noise` and `seed` for the two others;
+    * `reward`, "accuracy" or "accuracy_cubed", `archive`, `render_mode`: see `NASEnv`;
+    * `workers`: accepted as by all environments; looking up takes none.
+
+    Errors as for `image_env`.
+    """
+    with _wrong_kinds_named(options):
+        space, lookup, chosen = _table_parts(options)
+        return NASEnv(space, lookup, **chosen)
+
+
+def table_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
+    """Make `num_envs` environments that step together; see `table_env` for the options."""
+    with _wrong_kinds_named(options):
+        space, lookup, chosen = _table_parts(options)
+        return NASVectorEnv(space, lookup, num_envs, **chosen)
+
+
+def _table_parts(options: Mapping[str, Any]) -> Parts:
+    _check_names(options, ("table", *TABLE_OPTIONS))
+    known = ("reward", "archive", "render_mode")
+    own = {name: value for name, value in options.items() if name not in (*known, "workers")}
+    if options.get("reward", "accuracy") in ("nll", "perplexity"):
+        raise ValueError(f"reward {options['reward']!r} is in no table; accuracies are")
+    table = tables.load(own.pop("table", None), **own)
+    return table.space, tables.Lookup(table), _chosen(options, known)
 
 
 def _image_parts(options: Mapping[str, Any]) -> Parts:

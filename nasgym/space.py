@@ -207,6 +207,18 @@ class SearchSpace(ABC):
             state = successor
         return tuple(tokens)
 
+    def index(self, tokens: Sequence[int]) -> int:
+        """Return the place of a string in the order of iteration: the inverse of `string`.
+
+        Raises ValueError if the string is not in the space.
+        """
+        automaton, state, index = self.automaton, 0, 0
+        for _, token in self.walk(tokens):
+            successors = automaton.successor[state]
+            index += sum(automaton.completions[smaller] for smaller in successors[:token])
+            state = int(successors[token])
+        return index
+
     def sample(self, rng: np.random.Generator) -> Tokens:
         """Draw a string, every decision uniformly among its options."""
         return self._complete(lambda decision: int(rng.integers(len(decision.options))))

@@ -17,7 +17,7 @@ class Envs:
 
     def main(self) -> None:
         """List the ids with the options that set them apart."""
-        from nasgym.registry import ENVIRONMENTS, IMAGE_OPTIONS, TEXT_OPTIONS
+        from nasgym.registry import ENVIRONMENTS, IMAGE_OPTIONS, TABLE_OPTIONS, TEXT_OPTIONS
 
         if self.json:
             print(json.dumps(ENVIRONMENTS))
@@ -28,6 +28,7 @@ class Envs:
         OUT.print(table)
         OUT.print("\nThose with data take --set NAME=VALUE with", ", ".join(IMAGE_OPTIONS))
         OUT.print("\nThose with a corpus take --set NAME=VALUE with", ", ".join(TEXT_OPTIONS))
+        OUT.print("\nThose with a table take --set NAME=VALUE with", ", ".join(TABLE_OPTIONS))
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,21 @@ from nasgym.spaces.recurrent import (
     RecurrentArchitecture,
     RecurrentSpace,
 )
+from nasgym.spaces.tables import (
+    NASBench201Architecture,
+    NASBench201Space,
+    NASBenchGraphArchitecture,
+    NASBenchGraphSpace,
+    NASBenchMacroArchitecture,
+    NASBenchMacroSpace,
+)
 
 ARCHITECTURES: Mapping[str, Any] = {
-    kind.kind: kind for kind in (ConvArchitecture, RecurrentArchitecture, LSTMArchitecture)
+    kind.kind: kind
+    for kind in (
+        *(ConvArchitecture, RecurrentArchitecture, LSTMArchitecture),
+        *(NASBench201Architecture, NASBenchMacroArchitecture, NASBenchGraphArchitecture),
+    )
 }
 """Kinds of architecture that `read` knows, by the name their plain form carries."""
 
@@ -56,6 +68,12 @@ __all__ = [
     "Layer",
     "LocalContrastNormLayer",
     "MaxPoolLayer",
+    "NASBench201Architecture",
+    "NASBench201Space",
+    "NASBenchGraphArchitecture",
+    "NASBenchGraphSpace",
+    "NASBenchMacroArchitecture",
+    "NASBenchMacroSpace",
     "Node",
     "RecurrentArchitecture",
     "RecurrentSpace",
