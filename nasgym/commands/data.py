@@ -41,6 +41,7 @@ class Data:
 def _list() -> None:
     """Say where each data set is, or how to get it."""
     from nasgym.data import cifar10, data_folder, ptb
+    from nasgym.tables import nas_bench_201, nas_bench_macro
 
     say(f"the data folder is {data_folder()} (set NASGYM_DATA to have another)")
     say("digits         comes with scikit-learn: nothing to fetch")
@@ -50,3 +51,6 @@ def _list() -> None:
     files = ", ".join(ptb.FILES)
     say(f"ptb            {ptb.find() or f'missing: nasgym data ptb (or {files} there)'}")
     say("texts          yours: --set corpus=FILE.txt or a folder with train, valid and test.txt")
+    for table in (nas_bench_201, nas_bench_macro):
+        path = data_folder() / table.FILE
+        say(f"table          {path if path.is_file() else f'{table.FILE} is missing: docs/tables.md'}")
