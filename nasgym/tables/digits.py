@@ -46,8 +46,8 @@ def read(path: Path) -> dict[str, Any]:
     took, (networks, seeds); "parameters" and "flops" are (networks,). "made" says how it was made.
     """
     try:
-        with np.load(path) as file:
-            columns = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file) as arrays:
+            columns = {name: arrays[name] for name in arrays.files}
         made = json.loads(str(columns.pop("made")))
         networks = len(columns["valid"])
         whole = int(columns["network"].max()) == networks - 1 and all(
