@@ -116,18 +116,25 @@ class Display(Panel):
 
     def __rich__(self) -> Table:
         """Return the panel as it is now."""
-        progress = self.progress
         table = Table.grid(padding=(0, 3))
-        done = min(1.0, progress.done / progress.budget)
-        bar = "━" * round(30 * done) + "[dim]" + "━" * (30 - round(30 * done)) + "[/dim]"
-        table.add_row(f"[green]{bar}[/green]", f"{progress.done} of {progress.budget} children")
-        if progress.best is not None:
-            best = f"{progress.best.reward:.4g} [dim](child {progress.best.number})[/dim]"
-            table.add_row("best reward so far", best)
-        failed = f"   [red]{progress.failed} failed[/red]" if progress.failed else ""
-        table.add_row("pace", f"{progress.per_minute:.0f} children a minute{failed}")
-        table.add_row("time left", progress.left)
+        for row in rows(self.progress):
+            table.add_row(*row)
         return table
+
+
+def rows(progress: Progress) -> Iterator[tuple[str, str]]:
+    """Yield how far a search is, in rich's markup; its pace as soon as there is one."""
+    done = min(1.0, progress.done / progress.budget)
+    bar = "━" * round(30 * done) + "[dim]" + "━" * (30 - round(30 * done)) + "[/dim]"
+    yield f"[green]{bar}[/green]", f"{progress.done} of {progress.budget} children"
+    if progress.best is not None:
+        best = f"{progress.best.reward:.4g} [dim](child {progress.best.number})[/dim]"
+        yield "best reward so far", best
+    if progress.failed:
+        yield "failed", f"[red]{progress.failed}[/red]"
+    if progress.left != "?":
+        yield "pace", f"{progress.per_minute:.0f} children a minute"
+        yield "time left", progress.left
 
 
 @contextmanager

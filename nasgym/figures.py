@@ -1,48 +1,95 @@
 """The figures of a run: the best network, the rewards over time, and how the policy settles.
 
-And of runs side by side: how much better one agent's best children are than another's.
+And of runs side by side: their curves, and how much better one agent's best children are than
+another's. One style for all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nasgym import drawing
-from nasgym.archive import Archive, Trial
-from nasgym.comparison import TOPS, Comparison
+from nasgym.archive import Trial
+from nasgym.comparison import TOPS, Comparison, Finished
 from nasgym.evaluation import score
 from nasgym.faults import crash_point
 from nasgym.files import replacing
+from nasgym.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, colours_of, series
+from nasgym.pareto import front
+from nasgym.preferences import Preference, Preferences
 from nasgym.spaces import ARCHITECTURES, read
 
 WINDOW = 50
 """Children over which rewards and duplicates are averaged."""
 
-BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#a0aec0"
+FORMATS = ("pdf", "svg", "png")
+
+styled = rc_context(
+    {
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "lines.linewidth": 1.6,
+        "legend.frameon": False,
+        "figure.dpi": 150,
+        "pdf.fonttype": 42,  # TrueType: journals refuse type 3
+        "ps.fonttype": 42,
+        "svg.hashsalt": "nasgym",  # the same figure, the same file
+    }
+)
+"""The style of every figure: decorates what makes or saves one."""
 
 Entropy = Sequence[tuple[int, float]]
 
 
-def write_figures(folder: Path, archive: Archive, entropy: Entropy = ()) -> list[Path]:
-    """Write `best.png`, `rewards.png` and `policy.png` into `folder` and return their paths.
+def write_figures(
+    folder: Path, trials: Iterable[Trial], entropy: Entropy = (), suffix: str = "png"
+) -> list[Path]:
+    """Write `best`, `rewards`, `policy` and `front` into `folder` and return their paths.
 
     `entropy` is the controller's, as (children finished, nats a decision), where there is one.
+    There is no front where the children's parameters are not known, and nothing before a child
+    trained.
     """
-    trials = list(archive)
-    best = archive.best()
-    if not trials or best is None:
+    trials = list(trials)
+    trained = [trial for trial in trials if trial.status == "ok"]
+    if not trained:
         return []
+    best = max(trained, key=lambda trial: trial.reward)
     figures = {
-        "best.png": best_network(best),
-        "rewards.png": rewards(trials),
-        "policy.png": policy(trials, entropy),
+        "best": best_network(best),
+        "rewards": rewards(trials),
+        "policy": policy(trials, entropy),
     }
-    return [_save(figure, folder / name) for name, figure in figures.items()]
+    if any("parameters" in trial.metrics for trial in trained):
+        figures["front"] = pareto(trained)
+    return [write(figure, folder / f"{name}.{suffix}") for name, figure in figures.items()]
+
+
+def write(figure: Figure, path: Path) -> Path:
+    """Write `figure` to `path`, whole or not at all, in the format its suffix names."""
+    with replacing(path) as part:
+        saved(figure, part, path.suffix.removeprefix("."))
+        crash_point("mid_render")
+    return path
+
+
+@styled
+def saved(figure: Figure, target: Path | IO[bytes], suffix: str) -> None:
+    """Save `figure` in the format `suffix`; the same figure gives the same bytes."""
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix)
+    figure.savefig(target, format=suffix, metadata=undated)
 
 
 def best_network(best: Trial) -> Figure:
@@ -57,6 +104,7 @@ def drawable(data: Any) -> Any:
     return read(data) if known else data
 
 
+@styled
 def rewards(trials: Sequence[Trial]) -> Figure:
     """Draw every child's reward, their moving mean, and the best so far."""
     numbers = np.arange(1, len(trials) + 1)
@@ -67,30 +115,111 @@ def rewards(trials: Sequence[Trial]) -> Figure:
         numbers[trained], values[trained], s=10, color=GREY, label="a child", linewidths=0
     )
     if not trained.all():
-        axes[0].scatter(numbers[~trained], values[~trained], s=22, color="#c53030", marker="x")
+        axes[0].scatter(
+            numbers[~trained], values[~trained], s=22, color=RED, marker="x", linewidths=1
+        )
     axes[0].plot(numbers, moving_mean(values), color=BLUE, label=f"mean of the last {WINDOW}")
     axes[0].plot(numbers, np.maximum.accumulate(values), color=ORANGE, label="best so far")
-    axes[0].set_ylim(*_limits(values))
-    axes[0].legend(frameon=False, loc="lower right")
+    axes[0].set_ylim(*limits(values))
+    axes[0].legend(loc="lower right")
     return figure
 
 
+@styled
 def policy(trials: Sequence[Trial], entropy: Entropy) -> Figure:
     """Draw the share of children proposed before and, where there is one, the policy's entropy."""
     figure, axes = _axes(2 if entropy else 1, "share of repeats")
     repeats = np.array([trial.cached for trial in trials], float)
     axes[0].plot(np.arange(1, len(trials) + 1), moving_mean(repeats), color=BLUE)
     axes[0].set_ylim(-0.02, 1.02)
-    axes[0].set_title(f"children proposed before, among the last {WINDOW}", fontsize=10, loc="left")
+    axes[0].set_title(f"Children proposed before, among the last {WINDOW}")
     if entropy:
         children, nats = zip(*entropy, strict=True)
-        axes[1].plot(children, nats, color=ORANGE)
+        axes[1].plot(children, nats, color=PURPLE)
         axes[1].set_ylim(bottom=0)
         axes[1].set_ylabel("nats a decision")
-        axes[1].set_title("entropy of the controller", fontsize=10, loc="left")
+        axes[1].set_title("Entropy of the controller")
     return figure
 
 
+@styled
+def pareto(trials: Sequence[Trial]) -> Figure:
+    """Draw how good children are for their parameters, and the front of those that none beats."""
+    language = any("perplexity" in trial.metrics for trial in trials)
+    sized = [trial for trial in trials if "parameters" in trial.metrics]
+    figure, axes = _axes(1, "validation perplexity" if language else "validation accuracy")
+    points = np.array([_sized(trial) for trial in sized])
+    best = np.array([_sized(trial) for trial in front(sized)])
+    axes[0].scatter(*points.T, s=10, color=GREY, linewidths=0, label="a child")
+    axes[0].step(
+        *best.T, where="post", color=ORANGE, marker="o", ms=4, label="none is better and as small"
+    )
+    axes[0].set_xscale("log")
+    if language:
+        axes[0].set_yscale("log")
+    axes[0].set_xlabel("parameters")
+    axes[0].legend(loc="upper right" if language else "lower right")
+    return figure
+
+
+@styled
+def settling(seen: Preferences) -> Figure:
+    """Draw the shares of the options over time, for the decisions whose shares changed most."""
+    shown = seen.changed
+    columns = min(4, len(shown)) or 1
+    rows = -(-len(shown) // columns) or 1
+    figure = Figure(figsize=(1.9 * columns, 0.5 + 1.25 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axis, one in zip(axes, shown, strict=False):
+        axis.stackplot(seen.children, one.shares.T, colors=colours_of(one.options), linewidth=0)
+        axis.set_title(one.decision, fontsize=7)
+        axis.set(ylim=(0, 1), yticks=(0, 0.5, 1), xmargin=0)
+        axis.tick_params(labelsize=7)
+        axis.grid(False)
+        _name_options(axis, one)
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    figure.supxlabel("children", fontsize=8)
+    figure.supylabel("share of each option", fontsize=8)
+    return figure
+
+
+def _name_options(axes: Axes, one: Preference) -> None:
+    """Write on the right which options have more than a few of the last strings."""
+    tops = np.cumsum(one.latest)
+    box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.8}
+    style: dict[str, Any] = {"fontsize": 6, "ha": "right", "va": "center", "bbox": box}
+    for option, share, top in zip(one.options, one.latest, tops, strict=True):
+        if share > 0.15:
+            place = (0.97, top - share / 2)
+            axes.text(*place, str(option), transform=axes.transAxes, parse_math=False, **style)
+
+
+def _sized(trial: Trial) -> tuple[float, float]:
+    return trial.metrics["parameters"], trial.metrics.get("perplexity", trial.accuracy)
+
+
+@styled
+def compared(runs: Sequence[Finished]) -> Figure:
+    """Draw the moving mean of each run's rewards and its best so far, a colour an agent."""
+    figure, (mean, best) = _axes(2, f"mean of the last {WINDOW}")
+    agents = list(dict.fromkeys(run.agent for run in runs))
+    colours = dict(zip(agents, series(len(agents)), strict=True))
+    named: set[str] = set()
+    for run in runs:
+        values = np.array([trial.reward for trial in run.trials])
+        children, colour = np.arange(1, len(values) + 1), colours[run.agent]
+        mean.plot(children, moving_mean(values), color=colour)
+        label = None if run.agent in named else run.agent
+        best.plot(children, list(accumulate(values, max)), color=colour, label=label)
+        named.add(run.agent)
+    best.set_ylabel("best reward so far")
+    best.set_ylim(bottom=min(limits(line.get_ydata())[0] for line in best.lines))
+    best.legend(loc="lower right")
+    return figure
+
+
+@styled
 def improvements(comparison: Comparison) -> Figure:
     """Draw how much better each agent's best children are than those of the agent compared to.
 
@@ -113,10 +242,8 @@ def improvements(comparison: Comparison) -> Figure:
         axis.set_ylabel(f"better by, {comparison.unit}")
         axis.set_title(
             f"{one.agent} (n = {one.seeds}) over {comparison.against} (n = {comparison.seeds})",
-            fontsize=10,
-            loc="left",
         )
-        axis.legend(frameon=False)
+        axis.legend()
     figure.suptitle(comparison.env)
     return figure
 
@@ -145,26 +272,16 @@ def moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return mean
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def limits(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return limits that show where most children lie, whatever the worst few did."""
     low, high = float(np.quantile(values, 0.05)), float(values.max())
-    margin = max(0.02, 0.1 * (high - low))
+    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
 
 
 def _axes(rows: int, label: str) -> tuple[Figure, list[Any]]:
-    figure = Figure(figsize=(8, 1.2 + 2.8 * rows), dpi=120, layout="constrained")
+    figure = Figure(figsize=(6.3, 0.9 + 2.3 * rows), layout="constrained")
     axes = list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25)
     axes[0].set_ylabel(label)
     axes[-1].set_xlabel("children")
     return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with replacing(path) as part:
-        figure.savefig(part)
-        crash_point("mid_render")
-    return path

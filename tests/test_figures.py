@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from nasgym import Evaluation, NASVectorEnv
+from nasgym.archive import Trial
 from nasgym.benchmarks.compare import Comparison, curves, difference_error
-from nasgym.figures import WINDOW, moving_mean, write_figures
+from nasgym.comparison import Finished
+from nasgym.figures import WINDOW, compared, moving_mean, write_figures
+from nasgym.search import Plan
 from tests.free_search import ID, register
 from tests.spaces import Numbers, Stack
 
@@ -53,6 +56,16 @@ def test_agents_are_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
     figure = curves({"random": np.ones((2, 5)), "other": np.zeros((1, 5))}, "title")
     assert len(figure.axes) == 2
+
+
+def test_runs_of_one_agent_share_a_colour_and_a_name() -> None:
+    trial = Trial(0, (0,), {}, 0.5, 0.5, {}, "ok", "", 1.0, False)
+    agents = ("random", "random", "evolution")
+    plans = [Plan(ID, agent, 8, seed=seed) for seed, agent in enumerate(agents)]
+    best = compared([Finished(Path("run"), plan, [trial] * 8) for plan in plans]).axes[1]
+    assert best.get_legend_handles_labels()[1] == ["random", "evolution"]
+    one, same, other = (line.get_color() for line in best.lines)
+    assert one == same != other
 
 
 def register_once() -> None:

@@ -58,7 +58,10 @@ def test_wheel_has_every_module_and_nothing_else(wheel: Path) -> None:
     modules = {path.relative_to(ROOT) for path in (ROOT / "nasgym").rglob("*.py")}
     for folder in ("agents", "benchmarks"):
         modules |= {Path("nasgym", folder, path.name) for path in (ROOT / folder).glob("*.py")}
-    data = {"nasgym/measured.json", "nasgym/py.typed"}
+    data = {
+        *("nasgym/measured.json", "nasgym/py.typed"),
+        *("nasgym/report/style.css", "nasgym/tables/digits.npz"),
+    }
     assert names == {path.as_posix() for path in modules} | data
 
 

@@ -29,11 +29,9 @@ class Compare:
     def main(self) -> None:
         """Compare, draw and print."""
         comparison = compare(self.runs, self.every)
-        from nasgym.figures import improvements
-        from nasgym.files import replacing
+        from nasgym.figures import improvements, write
 
-        with replacing(self.out) as part:
-            improvements(comparison).savefig(part)
+        write(improvements(comparison), self.out)
         if self.json:
             print(json.dumps({**comparison.to_plain(), "picture": str(self.out)}))
             return

@@ -1,0 +1,48 @@
+"""The report: one HTML page about runs, which needs nothing but itself, and figures for print."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nasgym.figures import compared, settling, write, write_figures
+from nasgym.files import write_atomically
+from nasgym.report.contents import Contents, contents
+from nasgym.report.page import page
+from nasgym.search import Run, SearchError
+
+
+def write_report(runs: Sequence[Run], out: Path, figures: str | None = None) -> list[Path]:
+    """Write the page about `runs`, under way or finished, to `out`, and return what was written.
+
+    With `figures`, one of FORMATS of `nasgym.figures`, they are written beside the page, those of
+    one run among several into a folder with the number the run has on the page. Raises SearchError
+    if no child of a run is finished yet, ArchiveError if nothing was recorded.
+    """
+    found = [_known(run) for run in runs]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, page(found))
+    return [out, *(_write_figures(found, out.parent, figures) if figures else ())]
+
+
+def _known(run: Run) -> Contents:
+    known = contents(run)
+    if known is None:
+        raise SearchError(f"no child of {run.folder} is finished yet")
+    return known
+
+
+def _write_figures(found: Sequence[Contents], home: Path, suffix: str) -> list[Path]:
+    if len(found) == 1:
+        return _write_figures_of(found[0], home, suffix)
+    figure = compared([run.run for run in found])
+    paths = [write(figure, home / f"compared.{suffix}")]
+    for number, run in enumerate(found, start=1):
+        folder = home / f"run-{number}"
+        folder.mkdir(exist_ok=True)
+        paths += _write_figures_of(run, folder, suffix)
+    return paths
+
+
+def _write_figures_of(run: Contents, folder: Path, suffix: str) -> list[Path]:
+    paths = write_figures(folder, run.trials, run.entropy, suffix)
+    figure = settling(run.preferences)
+    return [*paths, write(figure, folder / f"preferences.{suffix}")]
