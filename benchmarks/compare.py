@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 from nasgym.archive import Trial
+from nasgym.benchmarks.naming import file_name, parse_name
 from nasgym.commands.options import parse_options
 from nasgym.display import Display, Progress
-from nasgym.figures import WINDOW, banded, moving_mean
+from nasgym.figures import WINDOW, banded, moving_mean, styled, write
 from nasgym.files import replacing
+from nasgym.palette import series
 from nasgym.search import Plan, Run
 from nasgym.task import Task
-
-COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#b83280", "#718096")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Comparison:
     env: Annotated[str, tyro.conf.Positional]
     """Id of the environment."""
     agents: tuple[str, ...] = ("random", "reinforce:preset=short")
-    """Agents, each with its options: "name" or "name:option=value,option=value"."""
+    """Agents, each perhaps with options: "name:option=value,option=value"."""
     seeds: int = 3
     """Seeds 0, 1, ... of each agent."""
     children: int = 300
@@ -56,25 +56,23 @@ class Comparison:
         rows = {agent: values.tolist() for agent, values in rewards.items()}
         with replacing(self.out / "compare.json") as part:
             part.write_text(json.dumps({"env": self.env, "set": self.set, "rewards": rows}))
-        with replacing(self.out / "compare.png") as part:
-            curves(rewards, self.env).savefig(part)
-        print(self.out / "compare.png")
+        print(write(curves(rewards, self.env), self.out / "compare.png"))
 
     def _rewards(self, agent: str) -> NDArray[np.float64]:
         """Return the rewards of an agent's runs, (seeds, children)."""
         return np.array([self._run(agent, seed) for seed in range(self.seeds)])
 
     def _run(self, agent: str, seed: int) -> list[float]:
-        name, _, options = agent.partition(":")
+        name, options = parse_name(agent)
         plan = Plan(
             self.env,
             name,
             self.children,
             seed=seed,
             env_options=parse_options(self.set),
-            agent_options=parse_options(options.split(",") if options else ()),
+            agent_options=options,
         )
-        run = Run(self.out / f"{agent.replace(':', '-')}-{seed}", plan)
+        run = Run(self.out / f"{file_name(agent)}-{seed}", plan)
         console = Console(stderr=True)
         console.print(f"{agent}, seed {seed}")
 
@@ -111,23 +109,22 @@ def difference_error(one: NDArray[np.float64], other: NDArray[np.float64]) -> fl
     return float(np.hypot(standard_error(one), standard_error(other)))
 
 
+@styled
 def curves(rewards: dict[str, NDArray[np.float64]], title: str) -> Figure:
     """Draw each agent's moving mean reward and its best so far, averaged over the seeds."""
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
     mean, best = figure.subplots(1, 2)
-    for colour, (agent, values) in zip(COLOURS, rewards.items(), strict=False):
+    for colour, (agent, values) in zip(series(len(rewards)), rewards.items(), strict=True):
         children = np.arange(1, values.shape[1] + 1)
         banded(mean, children, np.array([moving_mean(row) for row in values]), agent, colour)
         banded(best, children, np.maximum.accumulate(values, axis=1), agent, colour)
-    mean.set_title(f"mean reward of the last {WINDOW} children", fontsize=10, loc="left")
-    best.set_title("best reward so far", fontsize=10, loc="left")
+    mean.set_title(f"Mean reward of the last {WINDOW} children")
+    best.set_title("Best reward so far")
     lowest = min(float(np.quantile(values, 0.25)) for values in rewards.values())
     best.set_ylim(bottom=lowest)
     for axes in (mean, best):
         axes.set_xlabel("children")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    mean.legend(frameon=False)
+    mean.legend()
     figure.suptitle(title)
     return figure
 

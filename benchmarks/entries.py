@@ -1,0 +1,147 @@
+"""An entry of the leaderboard: one agent with one seed on one task, and what came of it."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasgym.agents import make
+from nasgym.archive import Trial
+from nasgym.benchmarks.naming import file_name, parse_name
+from nasgym.benchmarks.scores import Floats, recommended
+from nasgym.benchmarks.tasks import task_named
+from nasgym.files import write_atomically
+from nasgym.search import Plan, Run
+from nasgym.task import Task
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of the leaderboard."""
+
+    task: str
+    """The task as `task_named` reads it."""
+    agent: str
+    """The agent, perhaps with options."""
+    seed: int
+    """Seed of the agent and, where the task has noise, of that."""
+    children: int
+    """Budget."""
+
+    def folder(self, out: Path) -> Path:
+        """Return where the run lies."""
+        return out / file_name(self.task) / f"{file_name(self.agent)}-{self.seed}"
+
+    def plan(self) -> Plan:
+        """Return what is run."""
+        task, (agent, agent_options) = task_named(self.task), parse_name(self.agent)
+        return Plan(
+            task.env,
+            agent,
+            self.children,
+            seed=self.seed,
+            num_envs=task.num_envs,
+            env_options=task.env_options(self.seed),
+            agent_options=agent_options,
+        )
+
+    def result(self, out: Path) -> "Result | None":
+        """Return what came of it, if that is known already."""
+        try:
+            plain = json.loads((self.folder(out) / "score.json").read_text())
+        except FileNotFoundError:
+            return None
+        result = Result.from_plain(plain)
+        return result if result.children == self.children else None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one run: all that the scores need."""
+
+    children: int
+    """Episodes finished: the budget."""
+    unique: int
+    """Different networks among them."""
+    failed: int
+    """Children that could not be trained."""
+    steps: tuple[tuple[int, float], ...]
+    """(children, clean value) whenever another network became the best by reward: its value by the
+    clean table, or its reward where there is no table."""
+    optimum: float | None
+    """The best clean value of the table; None without a table."""
+    mean: float | None
+    """The mean clean value of the table; None without a table."""
+    agent_seconds: float | None
+    """CPU seconds of the searching process: the agent, the environment and the archive. None if
+    nothing was left to search when they were taken."""
+    children_seconds: float
+    """Seconds of training of the different networks: simulated with a table, else by the clock."""
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Result":
+        """Return the result that was written as JSON."""
+        return cls(**{**plain, "steps": tuple((count, value) for count, value in plain["steps"])})
+
+    def trace(self) -> Floats:
+        """Return the clean value of the best child by reward after each child, (children,)."""
+        trace = np.zeros(self.children)
+        for (start, value), (end, _) in pairwise((*self.steps, (self.children + 1, inf))):
+            trace[start - 1 : end - 1] = value
+        return trace
+
+
+def play(entry: Entry, out: Path, tell: Callable[[Trial], None]) -> Result:
+    """Run `entry`, or go on with it, and keep what came of it; `tell` is given every new child."""
+    plan = entry.plan()
+    make(plan.agent, plan.seed, **plan.agent_options)  # imports are not what the search costs
+    run = Run(entry.folder(out), plan)
+    tables: list[Any] = []
+    begun_at: list[int] = []
+
+    def listeners(task: Task) -> list[Callable[[Trial], None]]:
+        tables.append(getattr(task.evaluator, "table", None))
+        begun_at.append(task.trials)
+        return [tell]
+
+    before = time.process_time()
+    run.search(listeners)
+    spent = time.process_time() - before
+    with closing(run.archive()) as archive:
+        trials = archive[: entry.children]
+    new = entry.children - begun_at[0]  # a run that was stopped began its last stretch there
+    result = _result(trials, tables[0], spent * entry.children / new if new > 0 else None)
+    write_atomically(run.folder / "score.json", json.dumps(asdict(result)))
+    return result
+
+
+def _result(trials: Sequence[Trial], table: Any, agent_seconds: float | None) -> Result:
+    trained = np.array([trial.status == "ok" for trial in trials])
+    rewards = np.where(trained, [trial.reward for trial in trials], -inf)
+    clean = rewards
+    if table is not None:
+        clean = table.clean[[table.space.index(trial.tokens) for trial in trials]]
+    different = [trial for trial in trials if not trial.cached]
+    return Result(
+        children=len(trials),
+        unique=len(different),
+        failed=int(len(trials) - trained.sum()),
+        steps=_steps(recommended(rewards, clean)),
+        optimum=None if table is None else float(table.clean.max()),
+        mean=None if table is None else float(table.clean.mean()),
+        agent_seconds=agent_seconds,
+        children_seconds=sum(trial.seconds for trial in different),
+    )
+
+
+def _steps(trace: Floats) -> tuple[tuple[int, float], ...]:
+    """Return where `trace` changes, as (children, value)."""
+    changes = np.flatnonzero(np.diff(trace, prepend=0.0))
+    return tuple((int(index) + 1, float(trace[index])) for index in changes)

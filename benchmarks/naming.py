@@ -1,0 +1,25 @@
+"""A name with options in one word, as agents and tasks are named on a command line."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nasgym.commands.options import parse_options
+
+
+def parse_name(text: str) -> tuple[str, Mapping[str, Any]]:
+    """Return name and options of "name:option=value,option=value".
+
+    The options begin at the first colon that is followed by one, so that a name may have colons of
+    its own: "package.module:Class:option=value".
+    """
+    found = re.fullmatch(r"(.+?)(?::(\w+=.*))?", text, re.DOTALL)
+    if found is None:
+        raise ValueError("a name is empty")
+    name, options = found.groups()
+    return name, parse_options(re.split(r",(?=\w+=)", options) if options else ())
+
+
+def file_name(text: str) -> str:
+    """Return `text` as the name of a file or folder."""
+    return re.sub(r"[^\w.=-]+", "-", text)

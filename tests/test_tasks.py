@@ -1,0 +1,62 @@
+import pytest
+
+from nasgym.benchmarks.naming import file_name, parse_name
+from nasgym.benchmarks.tasks import TASKS, BenchmarkTask, task_named
+from nasgym.commands import leaderboard
+from nasgym.registry import ENVIRONMENTS
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options"),
+    [
+        ("random", "random", {}),
+        ("reinforce:preset=short", "reinforce", {"preset": "short"}),
+        ("evolution:population=10,sample=3", "evolution", {"population": 10, "sample": 3}),
+        ("package.module:Class", "package.module:Class", {}),
+        (
+            "package.module:Class:rate=0.1,on=true",
+            "package.module:Class",
+            {"rate": 0.1, "on": True},
+        ),
+        ("module:Mine-v0:sizes=[1,2],name=a:b", "module:Mine-v0", {"sizes": [1, 2], "name": "a:b"}),
+    ],
+)
+def test_options_begin_where_one_follows_a_colon(text: str, name: str, options: object) -> None:
+    assert parse_name(text) == (name, options)
+
+
+def test_names_of_files_hold_nothing_that_a_path_means_something_by() -> None:
+    assert file_name("../a b:c/d=1.5,e") == "..-a-b-c-d=1.5-e"
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+def test_tasks_name_registered_environments(task: BenchmarkTask) -> None:
+    assert task.env in ENVIRONMENTS
+    assert task_named(task.name) == task
+
+
+def test_tasks_that_nobody_has_to_name_are_known() -> None:
+    assert set(leaderboard.TASKS) <= set(TASKS)
+
+
+def test_own_options_of_a_task_are_kept_from_its_environment() -> None:
+    task = task_named("NAS-Digits-v0:epochs=3,num_envs=4,seeds=2,children=20")
+    assert (task.env, task.env_options(7)) == ("NAS-Digits-v0", {"epochs": 3})
+    assert (task.num_envs, task.seeds, task.children) == (4, 2, 20)
+
+
+def test_known_task_takes_further_options() -> None:
+    task = task_named("digits:seeds=5")
+    assert task.seeds == 5
+    assert task.env_options(0) == TASKS["digits"].env_options(0)
+
+
+def test_noise_is_another_in_each_run() -> None:
+    task = task_named("digits-table/noisy")
+    assert task.env_options(3) == {"noise": "seed", "seed": 3}
+
+
+@pytest.mark.parametrize("option", ["num_envs=0", "seeds=-1", "children=many"])
+def test_impossible_numbers_are_refused(option: str) -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        task_named(f"digits:{option}")
