@@ -1,40 +1,86 @@
 """Stable-Baselines3's algorithms as agents: rollouts of whole episodes, resumed bit for bit.
 
-An episode pays once, at its end, so nothing is discounted (gamma and lambda 1) and a rollout holds
+An episode pays once, at its end, so nothing is discounted (gamma and lambda 1), and a rollout holds
 whole waves of episodes, the last of which no value function has to complete. At such a boundary the
-weights, the optimiser and the three global random generators, which SB3 draws from, are its whole
-state.
+weights, the optimiser, the averages that rewards are standardised with, and the three global random
+generators, which SB3 draws from, are the whole state of an on-policy algorithm.
 """
 
+import inspect
 import io
 import random
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
+import sb3_contrib
 import stable_baselines3 as sb3
 import torch
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nasgym.agents.base import Agent
+from nasgym.agents.lock_step import LockStep, Standardised
+from nasgym.agents.q_learning import IndependentDQN
+from nasgym.agents.reinforce import MovingAverage
+from nasgym.registry import did_you_mean
 from nasgym.vector import NASVectorEnv
 
+Options = Mapping[str, Any]
 
-class OnPolicy(Agent):
-    """An on-policy algorithm of SB3; `options` go to its constructor and override the defaults."""
+DECIDED = {
+    *("self", "options", "policy", "env", "n_steps", "train_freq"),
+    *("exploration_fraction", "_init_setup_model"),
+}
+"""What constructors take and no option may say: it is decided here, or means steps of a budget."""
 
-    def __init__(self, seed: int = 0, *, children_per_update: int = 16, **options: Any) -> None:
-        """`children_per_update` is rounded up to whole waves of the environment."""
+ONE_REWARD: Options = {"gamma": 1.0, "gae_lambda": 1.0, "ent_coef": 0.01}
+"""Settings of on-policy algorithms that suit one reward, at the end."""
+
+
+class StableBaselines(Agent):
+    """An algorithm of SB3 or sb3-contrib on standardised rewards."""
+
+    algorithm: ClassVar[type[BaseAlgorithm]]
+    """The class of the algorithm."""
+    policy: ClassVar[str] = "MlpPolicy"
+    """The algorithm's name for its networks."""
+    defaults: ClassVar[Options]
+    """Options in which we differ from the algorithm."""
+    children_per_update: int = 24
+    """Children a rollout holds, rounded up to whole waves of the environment."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        children_per_update: int | None = None,
+        decay: float = 0.98,
+        **options: Any,
+    ) -> None:
+        """`options` go to the algorithm's constructor and override the defaults.
+
+        `decay` is that of the averages which rewards are standardised with, from child to child.
+        Raises ValueError for an option that there is not.
+        """
+        self._check_names(options)
+        networks = {**self.defaults.get("policy_kwargs", {}), **options.get("policy_kwargs", {})}
+        self.options = {**self.defaults, **options, "policy_kwargs": networks}
+        if children_per_update is not None:
+            self.children_per_update = children_per_update
+        if self.children_per_update < 1 or not 0 <= decay < 1:
+            raise ValueError(
+                f"children_per_update must be from 1 and decay in [0, 1), "
+                f"not {children_per_update} and {decay}"
+            )
         self.seed = seed
-        self.children_per_update = children_per_update
-        self.options = options
-        self.model: OnPolicyAlgorithm | None = None
-        self._restored: bytes | None = None
-
-    @abstractmethod
-    def build(self, env: VecEnv, n_steps: int) -> OnPolicyAlgorithm:
-        """Return the algorithm on `env`, with `n_steps` steps of each episode in a rollout."""
+        self.decay = decay
+        self.model: BaseAlgorithm | None = None
 
     def search(self, env: Any, budget: int) -> None:
         """Collect rollouts of whole episodes, learn from each, save, until the budget is spent."""
@@ -42,122 +88,166 @@ class OnPolicy(Agent):
         vec_env = LockStep(env) if isinstance(env, NASVectorEnv) else DummyVecEnv([lambda: env])
         waves = -(-self.children_per_update // env.num_envs)
         env.reset()
-        model = self.model = self.build(vec_env, waves * env.episode_length)
-        if self._restored is not None:
-            _load(model, self._restored)
+        saved = self.state()
+        model = self.build(Standardised(vec_env, self.decay), waves * env.episode_length)
+        if saved is not None:
+            _load(model, saved)
+        self.model = model
         with env.limited_to(budget):
             while env.trials < budget:
-                _align(model, waves * env.episode_length)
-                model.learn(model.n_steps * env.num_envs, reset_num_timesteps=False)
+                self.align(model, waves * env.episode_length)
+                model.learn(1, reset_num_timesteps=False)
                 env.checkpoint(self.state)
 
+    @abstractmethod
+    def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
+        """Return the algorithm on `env`, with `steps` steps of each environment in a rollout."""
+
+    @abstractmethod
+    def align(self, model: Any, steps: int) -> None:
+        """Let rollouts hold `steps` steps: episodes get longer as the ceiling grows."""
+
+    def made(self, env: Standardised, **sizes: Any) -> Any:
+        """Return the algorithm with all options; ValueError for a value that it does not take."""
+        options = {"device": "cpu", **self.options, **sizes}
+        try:
+            return self.algorithm(self.policy, env, seed=self.seed, **options)
+        except (AssertionError, TypeError, ValueError) as error:
+            words = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            raise ValueError(f"{type(self).__name__} does not take {words}: {error}") from error
+
+    def _check_names(self, options: Options) -> None:
+        constructors = StableBaselines.__init__, type(self).__init__, self.algorithm.__init__
+        known = {name for each in constructors for name in inspect.signature(each).parameters}
+        for name in options:
+            if name not in known - DECIDED:
+                hint = did_you_mean(name, sorted(known - DECIDED))
+                raise ValueError(f"{type(self).__name__} has no option {name!r}{hint}")
+
+
+class OnPolicy(StableBaselines):
+    """An algorithm that learns from a rollout and forgets it."""
+
+    _restored: bytes | None = None
+
+    def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
+        """Return the algorithm on `env`, with `steps` steps of each environment in a rollout."""
+        model: BaseAlgorithm = self.made(env, **self._sizes(steps, env.num_envs))
+        return model
+
+    def align(self, model: Any, steps: int) -> None:
+        """Let rollouts hold `steps` steps; the buffer makes its arrays anew for each."""
+        for name, size in self._sizes(steps, model.n_envs).items():
+            setattr(model, name, size)
+        buffer = model.rollout_buffer
+        buffer.buffer_size = steps
+        if isinstance(self, RecurrentPPO):
+            buffer.hidden_state_shape = (steps, *buffer.hidden_state_shape[1:])
+
     def state(self) -> bytes | None:
-        """Return weights, optimiser and random generators."""
+        """Return weights, optimiser, averages and random generators."""
         return self._restored if self.model is None else _dump(self.model)
 
     def restore(self, state: bytes) -> None:
         """Go back to what `state` returned, at the next `search`."""
         self._restored = state
 
+    def _sizes(self, steps: int, num_envs: int) -> dict[str, int]:
+        """Return the size of a rollout and of the batches it is learned in: by default one."""
+        if isinstance(self, A2C):
+            return {"n_steps": steps}
+        return {"n_steps": steps, "batch_size": self.options.get("batch_size", steps * num_envs)}
+
 
 class PPO(OnPolicy):
     """Proximal policy optimisation."""
 
-    def build(self, env: VecEnv, n_steps: int) -> OnPolicyAlgorithm:
-        """Return SB3's PPO with settings for one reward at the end."""
-        defaults = {"gamma": 1.0, "gae_lambda": 1.0, "ent_coef": 0.01, "learning_rate": 1e-3}
-        options = {**defaults, "batch_size": n_steps * env.num_envs // 4, **self.options}
-        return sb3.PPO("MlpPolicy", env, n_steps=n_steps, seed=self.seed, device="cpu", **options)
+    algorithm = sb3.PPO
+    defaults: ClassVar[Options] = {**ONE_REWARD, "learning_rate": 1e-3}
 
 
 class A2C(OnPolicy):
-    """Advantage actor-critic, by default one wave of episodes an update."""
+    """Advantage actor-critic."""
 
-    def __init__(self, seed: int = 0, *, children_per_update: int = 1, **options: Any) -> None:
-        """`children_per_update` is rounded up to whole waves of the environment."""
-        super().__init__(seed, children_per_update=children_per_update, **options)
-
-    def build(self, env: VecEnv, n_steps: int) -> OnPolicyAlgorithm:
-        """Return SB3's A2C with settings for one reward at the end."""
-        defaults = {"gamma": 1.0, "gae_lambda": 1.0, "ent_coef": 0.01, "learning_rate": 2e-3}
-        options = {**defaults, "normalize_advantage": True, **self.options}
-        return sb3.A2C("MlpPolicy", env, n_steps=n_steps, seed=self.seed, device="cpu", **options)
+    algorithm = sb3.A2C
+    defaults: ClassVar[Options] = ONE_REWARD
+    children_per_update = 8
 
 
-class LockStep(VecEnv):
-    """The native vector environment as SB3 wants one: the next wave begins as one ends."""
+class MaskablePPO(OnPolicy):
+    """Proximal policy optimisation that draws legal actions only."""
 
-    def __init__(self, envs: NASVectorEnv) -> None:
-        """Step `envs`."""
-        self.envs = envs  # before super: it asks for the render mode
-        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
-        self._actions: Any = None
-
-    def reset(self) -> Any:
-        """Start a wave."""
-        return self.envs.reset()[0]
-
-    def step_async(self, actions: Any) -> None:
-        """Keep the actions for `step_wait`."""
-        self._actions = actions
-
-    def step_wait(self) -> Any:
-        """Step, and at the end of a wave start the next one."""
-        observations, rewards, terminated, _, info = self.envs.step(self._actions)
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if terminated.all():
-            for index, last in enumerate(observations):
-                ended = {name: info[name][index] for name in ("architecture", "metrics", "status")}
-                infos[index] = {**ended, "terminal_observation": last}
-            observations = self.reset()
-        return observations, rewards.astype(np.float32), terminated, infos
-
-    def close(self) -> None:
-        """Leave the environment to whoever made it."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute for each environment; there is one object behind all."""
-        return [getattr(self.envs, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refuse: nothing about the environments may change in a search."""
-        raise AttributeError(f"{attr_name} cannot be set")
-
-    def env_method(
-        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
-    ) -> list[Any]:
-        """Return each environment's row of a vectorised method, such as "action_masks"."""
-        rows = getattr(self.envs, method_name)(*args, **kwargs)
-        return [rows[index] for index in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Return False for each environment."""
-        return [False] * len(list(self._get_indices(indices)))
+    algorithm = sb3_contrib.MaskablePPO
+    defaults: ClassVar[Options] = PPO.defaults
 
 
-def _align(model: OnPolicyAlgorithm, n_steps: int) -> None:
-    """Let rollouts hold `n_steps` steps: episodes get longer as the ceiling grows."""
-    if model.n_steps == n_steps:
-        return
-    model.n_steps = n_steps
-    assert model.rollout_buffer_class is not None
-    model.rollout_buffer = model.rollout_buffer_class(
-        n_steps,
-        model.observation_space,
-        model.action_space,
-        device=model.device,
-        gamma=model.gamma,
-        gae_lambda=model.gae_lambda,
-        n_envs=model.n_envs,
-    )
+class OneHot(FlattenExtractor):
+    """One-hot tokens, as many as a plain int says: torch's LSTM takes no integer of numpy's."""
+
+    def __init__(self, observation_space: gym.Space[Any]) -> None:
+        """Flatten what is observed."""
+        super().__init__(observation_space)
+        self._features_dim = int(self._features_dim)
 
 
-def _dump(model: OnPolicyAlgorithm) -> bytes:
+class RecurrentPPO(OnPolicy):
+    """Proximal policy optimisation with an LSTM."""
+
+    algorithm = sb3_contrib.RecurrentPPO
+    policy = "MlpLstmPolicy"
+    defaults: ClassVar[Options] = {
+        **PPO.defaults,
+        "policy_kwargs": {"features_extractor_class": OneHot, "lstm_hidden_size": 64},
+    }
+
+
+class DQN(StableBaselines):
+    """Deep Q-learning from whole returns, since there is nothing to bootstrap before the end.
+
+    What it learns from is every episode so far: it saves no state (`state()` is None) and is
+    resumed by replaying the archive, learning included. Each `search` begins anew.
+    """
+
+    algorithm = IndependentDQN
+    defaults: ClassVar[Options] = {
+        "gamma": 1.0,
+        "learning_rate": 2e-3,
+        "batch_size": 64,
+        "gradient_steps": 16,
+        "buffer_size": 100_000,
+        "exploration_final_eps": 0.1,
+    }
+    children_per_update = 8
+
+    def __init__(self, seed: int = 0, *, exploration_children: int = 100, **options: Any) -> None:
+        """Let the share of random tokens fall linearly over `exploration_children` children.
+
+        It does not depend on the budget, which may grow. The other options are as everywhere.
+        """
+        super().__init__(seed, **options)
+        if exploration_children < 1:
+            raise ValueError(f"exploration_children must be from 1, not {exploration_children}")
+        self.exploration_children = exploration_children
+
+    def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
+        """Return the algorithm on `env`, with `steps` steps of each environment in a rollout."""
+        (longest,) = env.observation_space.shape or ()
+        model: IndependentDQN = self.made(env, train_freq=(steps, "step"), n_steps=longest)
+        model.exploration_children = self.exploration_children
+        return model
+
+    def align(self, model: Any, steps: int) -> None:
+        """Let rollouts hold `steps` steps."""
+        model.train_freq = TrainFreq(steps, TrainFrequencyUnit.STEP)
+
+
+def _dump(model: Any) -> bytes:
     numpy_state: Any = np.random.get_state(legacy=True)
     name, keys, *rest = numpy_state
     state = {
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
+        "averages": [asdict(average) for average in model.env.averages],
         "num_timesteps": model.num_timesteps,
         "updates": model._n_updates,
         "python": random.getstate(),
@@ -169,10 +259,11 @@ def _dump(model: OnPolicyAlgorithm) -> bytes:
     return buffer.getvalue()
 
 
-def _load(model: OnPolicyAlgorithm, data: bytes) -> None:
+def _load(model: Any, data: bytes) -> None:
     state = torch.load(io.BytesIO(data), weights_only=True)
     model.policy.load_state_dict(state["policy"])
     model.policy.optimizer.load_state_dict(state["optimizer"])
+    model.env.averages = [MovingAverage(**average) for average in state["averages"]]
     model.num_timesteps, model._n_updates = state["num_timesteps"], state["updates"]
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]

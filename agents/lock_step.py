@@ -1,0 +1,96 @@
+"""The environments as Stable-Baselines3 wants them: in lock-step, and paid in standard units."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from nasgym.agents.reinforce import SMALLEST_SPREAD, MovingAverage
+from nasgym.vector import NASVectorEnv
+
+
+class LockStep(VecEnv):
+    """The native vector environment as SB3 wants one: the next wave begins as one ends."""
+
+    def __init__(self, envs: NASVectorEnv) -> None:
+        """Step `envs`."""
+        self.envs = envs  # before super: it asks for the render mode
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        self._actions: Any = None
+
+    def reset(self) -> Any:
+        """Start a wave."""
+        return self.envs.reset()[0]
+
+    def step_async(self, actions: Any) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> Any:
+        """Step, and at the end of a wave start the next one."""
+        observations, rewards, terminated, _, info = self.envs.step(self._actions)
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if terminated.all():
+            for index, last in enumerate(observations):
+                ended = {name: info[name][index] for name in ("architecture", "metrics", "status")}
+                infos[index] = {**ended, "terminal_observation": last}
+            observations = self.reset()
+        return observations, rewards.astype(np.float32), terminated, infos
+
+    def close(self) -> None:
+        """Leave the environment to whoever made it."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Return an attribute for each environment; there is one object behind all."""
+        return [getattr(self.envs, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Refuse: nothing about the environments may change in a search."""
+        raise AttributeError(f"{attr_name} cannot be set")
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
+        """Return each environment's row of a vectorised method, such as "action_masks"."""
+        rows = getattr(self.envs, method_name)(*args, **kwargs)
+        return [rows[index] for index in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """Return False for each environment."""
+        return [False] * len(list(self._get_indices(indices)))
+
+
+class Standardised(VecEnvWrapper):
+    """Pays every child by how many spreads it is better than the ones before it.
+
+    Mean and spread are moving averages over children; `averages` holds them and is what to save.
+    """
+
+    def __init__(self, venv: VecEnv, decay: float) -> None:
+        """Pay for the episodes of `venv`; `decay` is the averages', from child to child."""
+        super().__init__(venv)
+        self.averages = [MovingAverage(decay), MovingAverage(decay)]
+
+    def reset(self) -> Any:
+        """Start the environments."""
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        """Step, and put what a finished child is paid in standard units."""
+        observations, rewards, ended, infos = self.venv.step_wait()
+        if ended.any():
+            rewards[ended] = self._standardised(rewards[ended].astype(np.float64))
+        return observations, rewards, ended, infos
+
+    def _standardised(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        for reward in rewards:
+            if not math.isfinite(reward):
+                raise ValueError(f"the reward of a child is {reward}: it must be finite")
+        mean, square = self.averages
+        better = rewards - mean.value_or(rewards)
+        spread = math.sqrt(square.value_or(better**2))
+        mean.update(rewards)
+        square.update(better**2)
+        return better / max(spread, SMALLEST_SPREAD)
