@@ -13,20 +13,29 @@ from nasgym.commands.catalogue import Agents, Envs
 from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
 from nasgym.commands.export import Export
+from nasgym.commands.leaderboard import Leaderboard
+from nasgym.commands.report import Report
 from nasgym.commands.results import Results
 from nasgym.commands.search import Search
 from nasgym.commands.show import Show
+from nasgym.commands.track import Track
 from nasgym.commands.train import Train
+from nasgym.commands.watch import Watch
 from nasgym.search import SearchError
 from nasgym.task import ReplayError
+from nasgym.tracking import MirrorError
 from nasgym.workers import WorkerError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "search": Search,
     "show": Show,
+    "track": Track,
+    "report": Report,
+    "watch": Watch,
     "train": Train,
     "export": Export,
     "compare": Compare,
+    "leaderboard": Leaderboard,
     "results": Results,
     "envs": Envs,
     "agents": Agents,
@@ -38,6 +47,7 @@ MISTAKES = (
     ValueError,
     OSError,
     ArchiveError,
+    MirrorError,
     ReplayError,
     SearchError,
     WorkerError,

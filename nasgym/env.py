@@ -50,7 +50,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     (the default), "accuracy_cubed" (the paper's, section 4.1), "nll" (the geometric mean
     probability given to the right class) or any callable from `Evaluation` to float. A child that
     fails (its training diverges, runs out of time or memory, crashes) earns 0.0; `step` does not
-    raise.
+    raise. `nasgym.constraints.Weighed` weighs what the network costs in any of them.
 
     ## Episode End
     An episode terminates after `episode_length` steps, the length of the longest string under the
@@ -66,6 +66,8 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     * `space`: a `SearchSpace`.
     * `evaluator`: any object with `evaluate(architectures) -> evaluations`, one each, in order.
     * `reward="accuracy"`: see Rewards.
+    * `limits=None`: the most a child may have, such as `{"parameters": 50_000}`, of what the
+      evaluator's `costs` knows beforehand. A child beyond is not trained: it is "invalid".
     * `archive=None`: a path or an `Archive` to record in; in memory if None. An archive that
       holds trials is continued; children in it are not trained again.
     * `grow_by=0`, `grow_every=1600`: the ceiling of layers starts at `space.layers` and grows by
@@ -89,6 +91,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         evaluator: Evaluator,
         *,
         reward: str | Reward = "accuracy",
+        limits: Mapping[str, float] | None = None,
         archive: Archive | str | Path | None = None,
         grow_by: int = 0,
         grow_every: int = 1600,
@@ -99,6 +102,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
             space,
             evaluator,
             reward=reward,
+            limits=limits,
             archive=archive,
             grow_by=grow_by,
             grow_every=grow_every,

@@ -190,6 +190,15 @@ REWARDS: Mapping[str, Reward] = {
 }
 
 
+def reward_named(reward: str | Reward) -> Reward:
+    """Return the reward of that name, or `reward` itself; ValueError for a name there is not."""
+    if callable(reward):
+        return reward
+    if reward not in tuple(REWARDS):
+        raise ValueError(f"reward {reward!r} is none of {', '.join(REWARDS)}")
+    return REWARDS[reward]
+
+
 def reward_of(evaluation: Evaluation, reward: Reward) -> float:
     """Return what `evaluation` earns: `reward` of it, or the failure reward if the child failed."""
     return reward(evaluation) if evaluation.status == "ok" else FAILURE_REWARD

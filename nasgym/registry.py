@@ -11,8 +11,9 @@ from typing import Any
 import gymnasium as gym
 
 from nasgym import tables
+from nasgym.constraints import COSTS, Weighed
 from nasgym.env import NASEnv
-from nasgym.evaluation import PERPLEXITY_CONSTANT, Evaluator, perplexity
+from nasgym.evaluation import PERPLEXITY_CONSTANT, Evaluator, perplexity, reward_named
 from nasgym.space import SearchSpace
 from nasgym.spaces import PRESETS, ConvSpace, RecurrentSpace
 from nasgym.training.children import ImageChildren, TextChildren
@@ -36,17 +37,22 @@ CELL_OPTIONS = tuple(field.name for field in fields(RecurrentSpace) if field.ini
 IMAGE_TRAINING = tuple(inspect.signature(ImageChildren).parameters)
 TEXT_TRAINING = tuple(inspect.signature(TextChildren).parameters)
 ENV_OPTIONS = ("reward", "archive", "grow_by", "grow_every", "render_mode")
-IMAGE_OPTIONS = ("space", *CONV_OPTIONS, *IMAGE_TRAINING, *ENV_OPTIONS)
+COST_OPTIONS = tuple(field.name for field in fields(Weighed) if field.name != "reward")
+LIMIT_OPTIONS = ("max_parameters", "max_flops")
+CONSTRAINTS = (*COST_OPTIONS, *LIMIT_OPTIONS)
+IMAGE_OPTIONS = ("space", *CONV_OPTIONS, *IMAGE_TRAINING, *ENV_OPTIONS, *CONSTRAINTS)
 TEXT_OPTIONS = (
     *CELL_OPTIONS,
     *TEXT_TRAINING,
     *("reward", "reward_constant", "archive", "render_mode"),
+    *CONSTRAINTS,
 )
 TABLE_OPTIONS = (
     *dict.fromkeys(
         name for load in tables.TABLES.values() for name in inspect.signature(load).parameters
     ),
     *("workers", "reward", "archive", "render_mode"),
+    *CONSTRAINTS,
 )
 
 Parts = tuple[SearchSpace, Evaluator, dict[str, Any]]
@@ -73,8 +79,11 @@ def image_env(**options: Any) -> NASEnv:
     * `data`: "digits", "cifar10", or a path to an `.npz` or a folder of class folders; `space`: a
       name in `PRESETS`, and any field of `ConvSpace` to change it (`layers`, ...);
     * `recipe`, `epochs`, `train_size`, `valid_size`, `image_size`, `seed`, `device`, `workers`,
-      `time_limit`, `memory_limit`: see `ImageChildren`;
-    * `reward`, `archive`, `grow_by`, `grow_every`, `render_mode`: see `NASEnv`.
+      `time_limit`, `memory_limit`, `latency`: see `ImageChildren`;
+    * `reward`, `archive`, `grow_by`, `grow_every`, `render_mode`: see `NASEnv`;
+    * `cost`, "parameters", "flops" or "latency", which is measured then, with its `target`,
+      `exponent` and `exponent_below`: weighed in any reward, see `nasgym.constraints.Weighed`;
+    * `max_parameters`, `max_flops`: a child with more is not trained and earns 0.
 
     Raises ValueError for an option there is not or a value it cannot have, and FileNotFoundError
     for missing data, in one line.
@@ -99,10 +108,11 @@ def text_env(**options: Any) -> NASEnv:
     * `corpus`: "documentation", "ptb", or the path of a text; `base`, `combinations`,
       `activations`: see `RecurrentSpace`;
     * `unit`, `vocabulary_size`, `recipe`, `epochs`, `parameters`, `shared_embeddings`,
-      `train_size`, `valid_size`, `seed`, `device`, `workers`, `time_limit`, `memory_limit`: see
-      `TextChildren`;
+      `train_size`, `valid_size`, `seed`, `device`, `workers`, `time_limit`, `memory_limit`,
+      `latency`: see `TextChildren`;
     * `reward`, "perplexity" by default, which is `reward_constant` / perplexity^2; `archive`,
-      `render_mode`: see `NASEnv`.
+      `render_mode`: see `NASEnv`;
+    * `cost`, "parameters" or "latency", and all of its, and `max_parameters`: see `image_env`.
 
     Errors as for `image_env`.
     """
@@ -126,6 +136,7 @@ def table_env(**options: Any) -> NASEnv:
     * `table`: a name in `nasgym.tables.TABLES`, and the options of its own: `dataset` and `epochs`
       for NAS-Bench-201, `bench` for NAS-Bench-Graph, `noise` and `seed` for the two others;
     * `reward`, "accuracy" or "accuracy_cubed", `archive`, `render_mode`: see `NASEnv`;
+    * `cost` and all of its, `max_parameters`, `max_flops`: see `image_env`, if the table has them;
     * `workers`: accepted as by all environments; looking up takes none.
 
     Errors as for `image_env`.
@@ -145,11 +156,13 @@ def table_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
 def _table_parts(options: Mapping[str, Any]) -> Parts:
     _check_names(options, ("table", *TABLE_OPTIONS))
     known = ("reward", "archive", "render_mode")
-    own = {name: value for name, value in options.items() if name not in (*known, "workers")}
+    others = (*known, *CONSTRAINTS, "workers")
+    own = {name: value for name, value in options.items() if name not in others}
     if options.get("reward", "accuracy") in ("nll", "perplexity"):
         raise ValueError(f"reward {options['reward']!r} is in no table; accuracies are")
     table = tables.load(own.pop("table", None), **own)
-    return table.space, tables.Lookup(table), _chosen(options, known)
+    chosen = _constrained(_chosen(options, known), options, tuple(table.metrics))
+    return table.space, tables.Lookup(table), chosen
 
 
 def _image_parts(options: Mapping[str, Any]) -> Parts:
@@ -166,8 +179,9 @@ def _image_parts(options: Mapping[str, Any]) -> Parts:
         deepest = max(chosen["layers"], PRESETS[preset].max_layers)
         chosen.setdefault("max_layers", deepest)
     space = replace(PRESETS[preset], **chosen)
-    children = ImageChildren(**_chosen(options, IMAGE_TRAINING))
-    return space, children, _chosen(options, ENV_OPTIONS)
+    timed = options.get("cost") == "latency"
+    children = ImageChildren(**{"latency": timed, **_chosen(options, IMAGE_TRAINING)})
+    return space, children, _constrained(_chosen(options, ENV_OPTIONS), options, COSTS)
 
 
 def _text_parts(options: Mapping[str, Any]) -> Parts:
@@ -179,7 +193,29 @@ def _text_parts(options: Mapping[str, Any]) -> Parts:
         if constant <= 0:
             raise ValueError(f"reward_constant must be above 0, not {constant}")
         chosen["reward"] = partial(perplexity, constant=constant)
-    return space, TextChildren(**_chosen(options, TEXT_TRAINING)), chosen
+    timed = options.get("cost") == "latency"
+    children = TextChildren(**{"latency": timed, **_chosen(options, TEXT_TRAINING)})
+    return space, children, _constrained(chosen, options, ("parameters", "latency"))
+
+
+def _constrained(
+    chosen: dict[str, Any], options: Mapping[str, Any], known: Collection[str]
+) -> dict[str, Any]:
+    """Return `chosen` with the cost and the limits of `options`, all of them among those `known`.
+
+    Raises ValueError, in one line, for others, and for half of a cost.
+    """
+    weights = _chosen(options, COST_OPTIONS)
+    limits = {name.removeprefix("max_"): options[name] for name in LIMIT_OPTIONS if name in options}
+    for name in (*_chosen(weights, ["cost"]).values(), *limits):
+        if name not in known:
+            costs = ", ".join(known) or "no costs"
+            raise ValueError(f"{name!r} can be no cost or limit here: known are {costs}")
+    if weights:
+        if not {"cost", "target"} <= weights.keys():
+            raise ValueError("a cost in the reward takes both, cost=... and target=...")
+        chosen["reward"] = Weighed(reward_named(chosen.get("reward", "accuracy")), **weights)
+    return {**chosen, "limits": limits}
 
 
 def _check_names(options: Mapping[str, Any], known: Collection[str]) -> None:

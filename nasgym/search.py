@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from nasgym.agents import Agent, make
 from nasgym.archive import Archive, Trial
+from nasgym.constraints import refused
 from nasgym.files import write_atomically
 from nasgym.registry import ENVIRONMENTS
 from nasgym.task import Task
@@ -83,6 +84,8 @@ class Run:
         if plan is None and known is None:
             raise SearchError(f"there is no run in {self.folder}: name an environment to begin one")
         self.plan = _merged(known, plan, self.folder)
+        self.agent: Agent | None = None
+        """The agent, once it searches."""
 
     def _read(self) -> Plan | None:
         path = self.folder / "search.json"
@@ -110,6 +113,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked(), signals_raise():
             env, agent = self._begin()
+            self.agent = agent
             try:
                 plan = json.dumps(asdict(self.plan), indent=2)
                 write_atomically(self.folder / "search.json", plan)
@@ -146,6 +150,8 @@ class Run:
         recent: deque[Trial] = deque(maxlen=FAILURES_WATCHED)
 
         def watch(trial: Trial) -> None:
+            if refused(trial):
+                return
             recent.append(trial)
             failed = [trial for trial in recent if trial.status != "ok"]
             if len(recent) == FAILURES_WATCHED and 2 * len(failed) > FAILURES_WATCHED:

@@ -1,14 +1,15 @@
 """What both environments share: a space under its ceiling, an evaluator, and the archive."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 
 from nasgym.architecture import plain
 from nasgym.archive import Archive, Trial
-from nasgym.evaluation import REWARDS, Cached, Evaluator, Reward, reward_of
+from nasgym.constraints import Limited
+from nasgym.evaluation import Cached, Evaluator, Reward, reward_named, reward_of
 from nasgym.moves import Moves
 from nasgym.space import SearchSpace, Tokens, deepest
 
@@ -38,32 +39,33 @@ class Task:
         evaluator: Evaluator,
         *,
         reward: str | Reward = "accuracy",
+        limits: Mapping[str, float] | None = None,
         archive: Archive | str | Path | None = None,
         grow_by: int = 0,
         grow_every: int = 1600,
     ) -> None:
         """See `NASEnv` for what the arguments mean."""
-        if not callable(reward) and reward not in tuple(REWARDS):
-            raise ValueError(f"reward {reward!r} is none of {', '.join(REWARDS)}")
         if grow_by < 0 or grow_every < 1:
             raise ValueError(
                 f"a ceiling grows by 0 or more layers every 1 or more children, "
                 f"not by {grow_by} every {grow_every}"
             )
+        asked = Limited(evaluator, limits) if limits else evaluator
         self.base_space = space
         self.evaluator = evaluator
-        self.reward = REWARDS[reward] if isinstance(reward, str) else reward
+        self.reward = reward_named(reward)
         self._lent = isinstance(archive, Archive)
         self.archive = archive if isinstance(archive, Archive) else Archive(archive)
         self.grow_by = grow_by
         self.grow_every = grow_every
         self.trials = len(self.archive)
         self.budget: int | None = None
+        self.seconds: float | None = None
         self.listeners: list[Callable[[Trial], None]] = []
         self.actions = deepest(space).max_options
         self._space_with = lru_cache(maxsize=None)(space.with_layers)
         self._moves_in = lru_cache(maxsize=None)(partial(Moves.of, actions=self.actions))
-        self._cached = Cached(evaluator, self.archive, getattr(evaluator, "context", ""))
+        self._cached = Cached(asked, self.archive, getattr(asked, "context", ""))
         self._saved_at = float("-inf")
         if grow_by:
             self._space_with(space.layers)  # a space of one depth cannot grow: say so now
@@ -93,9 +95,10 @@ class Task:
         """Finish an episode for each string and return their trials, in order.
 
         The children of one call train as one batch. Raises ValueError for a string that is not in
-        the space, before anything is trained; BudgetSpent if `budget` leaves no room for all of
+        the space, before anything is trained; BudgetSpent if the budget leaves no room for all of
         them, after as many as it has room for were finished.
         """
+        self._check_seconds()
         space = self.space_with(layers)
         room = len(strings) if self.budget is None else max(0, self.budget - self.trials)
         spent, strings = len(strings) > room, strings[:room]
@@ -113,18 +116,25 @@ class Task:
         return replayed + fresh
 
     @contextmanager
-    def limited_to(self, budget: int) -> Iterator[None]:
+    def limited_to(self, budget: int, seconds: float | None = None) -> Iterator[None]:
         """Leave the block, as if it were finished, when `budget` children are.
 
-        For agents whose own loop cannot stop at a number of children.
+        Or when the seconds of all trials, those looked up again too, add up to `seconds`: the
+        budget of published tables. For agents whose own loop cannot stop at either.
         """
-        before, self.budget = self.budget, budget
+        before = self.budget, self.seconds
+        self.budget, self.seconds = budget, seconds
         try:
             yield
         except BudgetSpent:
             pass
         finally:
-            self.budget = before
+            self.budget, self.seconds = before
+
+    def _check_seconds(self) -> None:
+        """Raise BudgetSpent if the trials have taken as long as they may."""
+        if self.seconds is not None and self.archive.seconds(self.trials) >= self.seconds:
+            raise BudgetSpent(f"all {self.seconds:g} seconds are spent")
 
     def _train(self, space: SearchSpace, strings: Sequence[Tokens]) -> list[Trial]:
         if not strings:

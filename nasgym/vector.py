@@ -1,6 +1,6 @@
 """The vector environment: m episodes in lock-step, whose m children train as one batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         num_envs: int = 1,
         *,
         reward: str | Reward = "accuracy",
+        limits: Mapping[str, float] | None = None,
         archive: Archive | str | Path | None = None,
         grow_by: int = 0,
         grow_every: int = 1600,
@@ -65,6 +66,7 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
             space,
             evaluator,
             reward=reward,
+            limits=limits,
             archive=archive,
             grow_by=grow_by,
             grow_every=grow_every,

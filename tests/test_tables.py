@@ -5,8 +5,9 @@ import gzip
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -91,9 +92,7 @@ def test_the_test_accuracy_is_told_to_nobody(data: Path) -> None:
         (NASBenchGraphSpace(), 59_049, 5),
     ],
 )
-def test_the_spaces_have_their_published_sizes(
-    space: SearchSpace, size: int, length: int
-) -> None:
+def test_the_spaces_have_their_published_sizes(space: SearchSpace, size: int, length: int) -> None:
     assert (space.size, space.max_length) == (size, length)
     check_space(space)
 
@@ -115,7 +114,7 @@ def changed(cells: Callable[[Rows], Rows], columns: list[str] = COLUMNS) -> Call
     return lambda path: write(path, cells(nas_bench_201()), columns)
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "is not in"),
     "truncated": (truncated, "is damaged"),
     "no gzip": (lambda path: path.write_text("index,operations\n"), "is damaged"),
@@ -166,14 +165,14 @@ def test_a_bad_file_gets_one_line(
     ],
 )
 def test_a_wrong_option_gets_one_line(
-    data: Path, env: str, options: dict[str, object], said: str
+    data: Path, env: str, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
         gym.make(env, **options)
 
 
 def test_a_budget_of_seconds_charges_every_trial(data: Path) -> None:
-    envs = gym.make_vec("NAS-Bench-201-v0", num_envs=1, epochs=12).unwrapped
+    envs: Any = gym.make_vec("NAS-Bench-201-v0", num_envs=1, epochs=12).unwrapped
     with envs.limited_to(1_000, seconds=20_000):
         make("random").search(envs, 1_000)
     spent = np.cumsum([trial.seconds for trial in envs.archive])
@@ -194,8 +193,8 @@ def test_a_search_over_a_table_imports_no_torch(data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def table() -> Iterator[Table]:
-    yield tables.load("digits")
+def table() -> Table:
+    return tables.load("digits")
 
 
 def test_the_digits_table_is_whole_and_small(table: Table) -> None:
@@ -222,7 +221,8 @@ def test_the_digits_table_is_what_training_brings(table: Table) -> None:
     """Other processors round otherwise, so single digits may be classified differently."""
     rows = [int(np.argsort(table.clean)[int(share * (table.space.size - 1))]) for share in (0.2, 1)]
     valid = digits.read(digits.FILE)
-    envs = gym.make_vec("NAS-Digits-v0", num_envs=2, space="digits-table", workers=0).unwrapped
+    options: dict[str, Any] = {"space": "digits-table", "workers": 0}
+    envs: Any = gym.make_vec("NAS-Digits-v0", num_envs=2, **options).unwrapped
     trials = envs.play([table.space.string(row) for row in rows])
     for row, trial in zip(rows, trials, strict=True):
         expected = valid["valid"][valid["network"][row], 0] / digits.VALID_IMAGES
@@ -246,9 +246,7 @@ def test_noise_draws_one_seed_for_each_network(table: Table) -> None:
 
 
 @pytest.mark.parametrize("harm", [truncated, lambda path: path.write_bytes(b"no zip")])
-def test_a_damaged_digits_table_gets_one_line(
-    harm: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_a_damaged_digits_table_gets_one_line(harm: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "digits.npz"
     path.write_bytes(digits.FILE.read_bytes())
     harm(path)
@@ -258,14 +256,10 @@ def test_a_damaged_digits_table_gets_one_line(
 
 def test_lookups_keep_the_evaluators_contract(table: Table) -> None:
     rng = np.random.default_rng(0)
-    check_evaluator(
-        Lookup(table), [table.space.decode(table.space.sample(rng)) for _ in range(8)]
-    )
+    check_evaluator(Lookup(table), [table.space.decode(table.space.sample(rng)) for _ in range(8)])
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("nas_bench_graph") is None, reason="the extra `bench`"
-)
+@pytest.mark.skipif(importlib.util.find_spec("nas_bench_graph") is None, reason="the extra `bench`")
 def test_nas_bench_graph_has_a_value_for_every_string() -> None:
     table = tables.load("nas-bench-graph", bench="proteins")
     assert table.space.size == 9 * 5**4

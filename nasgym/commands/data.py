@@ -53,4 +53,5 @@ def _list() -> None:
     say("texts          yours: --set corpus=FILE.txt or a folder with train, valid and test.txt")
     for table in (nas_bench_201, nas_bench_macro):
         path = data_folder() / table.FILE
-        say(f"table          {path if path.is_file() else f'{table.FILE} is missing: docs/tables.md'}")
+        missing = f"{table.FILE} is missing: see docs/tables.md"
+        say(f"table          {path if path.is_file() else missing}")

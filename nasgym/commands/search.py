@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from nasgym.display import Display, Progress
 from nasgym.evaluation import score
 from nasgym.search import Interrupted, Plan, Run, SearchError
 from nasgym.task import Task
-from nasgym.tracking import WandbMirror
+from nasgym.tracking import Detached, Mirror, chosen
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,21 @@ class Search:
     """Options of the agent, such as preset=short."""
     wandb: str | None = None
     """Mirror the trials in Weights & Biases: offline or online."""
+    tensorboard: bool = False
+    """Mirror the trials in TensorBoard, as event files in OUT/tensorboard."""
     json: bool = False
     """Print one JSON object a line instead of text."""
 
     def main(self) -> None:
         """Run the search and say what it found."""
         run = self._run()
+        mirrors = chosen(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
         try:
             if self.estimate or (self.preset and not run.archive_path.exists()):
                 self._print_estimate(run.plan)
             if self.estimate:
                 return
-            agent = self._go(run)
+            agent = self._go(run, mirrors)
         except Interrupted as interrupt:
             say(f"stopped by {interrupt}; nothing finished is lost. Go on with:\n  {run.command}")
             sys.exit(128 + interrupt.signum)
@@ -71,8 +74,10 @@ class Search:
         with closing(run.archive()) as archive:
             run.write_best(archive)
             from nasgym.figures import write_figures
+            from nasgym.report import write_report
 
             write_figures(run.folder, archive, agent.entropy())
+            write_report([run], run.folder / "report.html")
             summary, best = _summary(run, archive), archive.best()
         print(json.dumps(summary)) if self.json else _print_summary(summary, best)
 
@@ -117,7 +122,7 @@ class Search:
         if paper is not None:
             say(f"the paper's: {paper.text()}")
 
-    def _go(self, run: Run) -> Agent:
+    def _go(self, run: Run, mirrors: Sequence[Mirror]) -> Agent:
         with ExitStack() as stack:
 
             def listeners(task: Task) -> list[Callable[[Trial], None]]:
@@ -126,13 +131,27 @@ class Search:
                     say(f"going on in {run.folder}: {done} of {budget} children are done")
                 progress = Progress(done, budget, task.archive.best())
                 display = stack.enter_context(Display(progress, OUT, as_json=self.json))
-                if self.wandb is None:
-                    return [display.show]
-                mirror = WandbMirror(self.wandb, run.folder, asdict(run.plan))
-                stack.callback(mirror.close)
-                return [display.show, mirror.show]
+                return [
+                    display.show,
+                    *(_shown_in(mirror, run, task, stack) for mirror in mirrors),
+                ]
 
             return run.search(listeners)
+
+
+def _shown_in(mirror: Mirror, run: Run, task: Task, stack: ExitStack) -> Callable[[Trial], None]:
+    """Return what shows a trial in `mirror`, which ends with `stack`."""
+    best = task.archive.best()
+    if best is not None:
+        mirror.best = best.reward
+    detached = Detached(mirror, first=len(task.archive))
+    stack.callback(detached.close)
+
+    def show(trial: Trial) -> None:
+        entropy = run.agent.entropy() if run.agent else []
+        detached.show(trial, entropy[-1][1] if entropy else None)
+
+    return show
 
 
 def _summary(run: Run, archive: Archive) -> dict[str, Any]:
@@ -162,5 +181,6 @@ def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
         say(
             f"\nits picture  {folder}/best.png\nits data     {folder}/best.json"
             f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {folder}/archive.db"
+            f"\nthe report   {folder}/report.html"
             f"\nlook closer  nasgym show {folder}"
         )

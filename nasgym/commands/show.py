@@ -1,6 +1,7 @@
 """`nasgym show`: networks, found and published, as text and picture."""
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from rich.table import Table
 from nasgym.architecture import plain
 from nasgym.archive import Archive, Trial
 from nasgym.commands.terminal import OUT
+from nasgym.constraints import COSTS
 from nasgym.evaluation import score
 from nasgym.networks import parameters, zoo
+from nasgym.pareto import front
 from nasgym.registry import did_you_mean
 from nasgym.search import SearchError
 from nasgym.spaces import ConvArchitecture, RecurrentArchitecture
@@ -27,6 +30,8 @@ class Show:
     """A run's folder, a file with an architecture as JSON, or a name of the zoo such as nas-v1."""
     top: int = 5
     """How many children of a run to list."""
+    pareto: str | None = None
+    """List those that none beats in quality and cost: parameters, flops or latency."""
     picture: Path | None = None
     """Where to draw the network, as .png, .svg or .pdf. [the run's best.png]"""
     json: bool = False
@@ -35,8 +40,7 @@ class Show:
     def main(self) -> None:
         """Show a run or an architecture."""
         from nasgym import drawing
-        from nasgym.figures import drawable
-        from nasgym.files import replacing
+        from nasgym.figures import drawable, write
 
         if self.target.is_dir():
             architecture, heading = self._run()
@@ -50,24 +54,35 @@ class Show:
             OUT.print(heading, end="")
             print(drawing.text(drawable(architecture)))
         if self.picture is not None:
-            with replacing(self.picture) as part:
-                drawing.figure(drawable(architecture)).savefig(part)
+            write(drawing.figure(drawable(architecture)), self.picture)
 
     def _run(self) -> tuple[Any, Any]:
         with closing(Archive(self.target / "archive.db", read_only=True)) as archive:
-            ranked = sorted(archive, key=lambda trial: -trial.reward)
-            children = {json.dumps(trial.architecture): trial for trial in reversed(ranked)}
-        top = sorted(children.values(), key=lambda trial: -trial.reward)[: self.top]
-        if not top:
+            trials = list(archive)
+        if not trials:
             raise SearchError(f"no child of {self.target} is finished yet")
+        if self.pareto is None:
+            listed, which, best = _ranked(trials)[: self.top], "the best", 0
+        else:
+            listed, which, best = self._front(trials), f"on the front over {self.pareto}", -1
         if self.json:
-            return top[0].architecture, json.dumps([asdict(trial) for trial in top])
-        table = Table("child", "reward", "validation", "parameters", "seconds", "status", box=None)
-        for trial in top:
-            table.add_row(*_cells(trial))
+            return listed[best].architecture, json.dumps([asdict(trial) for trial in listed])
+        costs = list(dict.fromkeys(["parameters", self.pareto or "parameters"]))
+        table = Table("child", "reward", "validation", *costs, "seconds", "status", box=None)
+        for trial in listed:
+            table.add_row(*_cells(trial, costs))
         with OUT.capture() as captured:
-            OUT.print(f"{len(ranked)} children in {self.target}, the best {len(top)}:", table)
-        return top[0].architecture, captured.get()
+            OUT.print(f"{len(trials)} children in {self.target}, {which} {len(listed)}:", table)
+        return listed[best].architecture, captured.get()
+
+    def _front(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the front over the cost asked for, the cheapest child first."""
+        if self.pareto not in COSTS:
+            raise ValueError(f"pareto is {', '.join(COSTS)}, not {self.pareto!r}")
+        found = front(trials, self.pareto)
+        if not found:
+            raise SearchError(f"of no child in {self.target} is the {self.pareto} known")
+        return found
 
     def _published(self) -> tuple[Any, str]:
         """Return the architecture of the zoo that is meant, and its size."""
@@ -98,13 +113,20 @@ def _read_architecture(path: Path) -> Any:
     return data.get("architecture", data) if isinstance(data, dict) else data
 
 
-def _cells(trial: Trial) -> list[str]:
-    parameters = trial.metrics.get("parameters")
+def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the best trial of each child, the best child first."""
+    ranked = sorted(trials, key=lambda trial: -trial.reward)
+    children = {json.dumps(trial.architecture): trial for trial in reversed(ranked)}
+    return sorted(children.values(), key=lambda trial: -trial.reward)
+
+
+def _cells(trial: Trial, costs: Sequence[str]) -> list[str]:
+    known = [trial.metrics.get(name) for name in costs]
     return [
         str(trial.number),
         f"{trial.reward:.4g}",
         score(trial),
-        "" if parameters is None else f"{parameters:,}",
+        *("" if cost is None else f"{cost:.3g}" if cost < 1 else f"{cost:,}" for cost in known),
         f"{trial.seconds:.1f}",
         trial.status,
     ]

@@ -12,7 +12,8 @@ def one_seed(values: Floats, noise: str, seed: int) -> Floats:
     network, the same whenever it is trained again: another `seed` draws others.
     """
     if noise == "mean":
-        return values.mean(axis=1)
+        mean: Floats = values.mean(axis=1)
+        return mean
     if noise != "seed":
         raise TableError(f"noise is 'mean' or 'seed', not {noise!r}")
     if type(seed) is not int or seed < 0:

@@ -86,10 +86,17 @@ class Lookup:
         """Return one evaluation for each of `architectures`, in order."""
         return [self._evaluation(self.table.row(architecture)) for architecture in architectures]
 
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return what the table knows of a network before it is trained."""
+        return self._metrics(self.table.row(architecture))
+
+    def _metrics(self, row: int) -> dict[str, float]:
+        return {name: column[row].item() for name, column in self.table.metrics.items()}
+
     def _evaluation(self, row: int) -> Evaluation:
         table = self.table
         return Evaluation(
             accuracy=float(table.reward[row]),
             seconds=float(table.seconds[row]),
-            metrics={name: column[row].item() for name, column in table.metrics.items()},
+            metrics=self._metrics(row),
         )

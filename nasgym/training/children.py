@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from nasgym.architecture import plain
 from nasgym.data import load, load_text
 from nasgym.evaluation import Evaluation
-from nasgym.networks import flops
-from nasgym.networks.language_size import check_target
+from nasgym.networks import flops, parameters
+from nasgym.networks.language_size import check_target, hidden_for
+from nasgym.networks.language_size import parameters as language_parameters
 from nasgym.nursery import lacks_memory
 from nasgym.training import machine
 from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
@@ -46,22 +47,27 @@ class Children(ABC):
         workers: int | None,
         time_limit: float | None,
         memory_limit: float | None,
+        latency: bool = False,
     ) -> None:
         """Prepare the pool; no process is started before the first child.
 
         `job` names the function that trains, `data` tells it what on, and `data_digest` stands for
         that in `context`. `device` is "cpu", "cuda" or "auto". `workers` is by default the number
         of cores; 0 trains in this process, with torch on one thread and without limits, for
-        debugging. `time_limit` is in seconds a child and `memory_limit` in GiB a child.
+        debugging. `time_limit` is in seconds a child and `memory_limit` in GiB a child. With
+        `latency` each trained child is timed as well: its metric "latency", the seconds of one
+        pass, is all that comes out differently when a child is trained again.
         """
         _check_whole(0, seed=seed, workers=workers)
         device = machine.resolve(device)
-        how = {
+        how: dict[str, Any] = {
             "recipe": plain(recipe),
             "seed": seed,
             "device": device,
             "precision": machine.precision(device),
         }
+        if latency:
+            how["latency"] = True
         known = {"data": data_digest, "threads": 1, "machine": machine.description(device)}
         self.context = json.dumps(how | known, sort_keys=True)
         """All that decides an evaluation besides the architecture: where both are equal, the
@@ -122,8 +128,9 @@ class ImageChildren(Children):
         workers: int | None = None,
         time_limit: float | None = None,
         memory_limit: float | None = None,
+        latency: bool = False,
     ) -> None:
-        """Read the images; see `Children` for `device`, `workers` and the limits.
+        """Read the images; see `Children` for `device`, `workers`, the limits and `latency`.
 
         `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
         `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
@@ -155,14 +162,23 @@ class ImageChildren(Children):
             workers=workers,
             time_limit=time_limit,
             memory_limit=memory_limit,
+            latency=latency,
         )
+
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return "parameters", and "flops" of one forward pass; nothing for what has none."""
+        sizes = self.input_shape, self.outputs
+        try:
+            return {
+                "parameters": parameters(architecture, *sizes),
+                "flops": flops(architecture, *sizes),
+            }
+        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
+            return {}
 
     def _cost(self, architecture: Any) -> float:
         """Return the operations of one forward pass."""
-        try:
-            return float(flops(architecture, self.input_shape, self.outputs))
-        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
-            return 0.0
+        return float(self.costs(architecture).get("flops", 0.0))
 
 
 class TextChildren(Children):
@@ -185,8 +201,9 @@ class TextChildren(Children):
         workers: int | None = None,
         time_limit: float | None = None,
         memory_limit: float | None = None,
+        latency: bool = False,
     ) -> None:
-        """Read the text; see `Children` for `device`, `workers` and the limits.
+        """Read the text; see `Children` for `device`, `workers`, the limits and `latency`.
 
         `corpus`, `unit`, `vocabulary_size`, `train_size` and `valid_size` are those of
         `nasgym.data.load_text`; `recipe` is a name in LANGUAGE_RECIPES, in which `epochs`,
@@ -211,6 +228,7 @@ class TextChildren(Children):
         )
         text = load_text(corpus, **options)
         check_target(chosen.parameters, len(text.vocabulary), chosen.shared_embeddings)
+        self._recipe, self._vocabulary = chosen, len(text.vocabulary)
         super().__init__(
             TEXT_JOB,
             chosen,
@@ -221,7 +239,21 @@ class TextChildren(Children):
             workers=workers,
             time_limit=time_limit,
             memory_limit=memory_limit,
+            latency=latency,
         )
+
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return "parameters", or nothing for what has none."""
+        recipe, vocabulary = self._recipe, self._vocabulary
+        sizes: dict[str, Any] = {
+            "layers": recipe.layers,
+            "shared_embeddings": recipe.shared_embeddings,
+        }
+        try:
+            hidden = hidden_for(recipe.parameters, architecture, vocabulary, **sizes)
+            return {"parameters": language_parameters(architecture, vocabulary, hidden, **sizes)}
+        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
+            return {}
 
     def _cost(self, architecture: Any) -> float:
         """Return the same for all: cells of one base cost nearly the same."""

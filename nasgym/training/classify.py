@@ -25,6 +25,7 @@ from nasgym.faults import crash_point
 from nasgym.networks import build, flops, parameters
 from nasgym.spaces import ConvArchitecture, ConvLayer, read
 from nasgym.training.batches import Batches, prepare
+from nasgym.training.latency import latency
 from nasgym.training.process import child_seed, device_of, settle
 from nasgym.training.recipe import Recipe
 
@@ -178,7 +179,8 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     """Load data and warm up once; return what trains the child of one task.
 
     `settings` are "data" and "data_options" for `nasgym.data.load`, "recipe" (the fields of a
-    `Recipe`), "seed", "device" ("cpu" or "cuda") and "precision" (the name of a torch dtype). A
+    `Recipe`), "seed", "device" ("cpu" or "cuda"), "precision" (the name of a torch dtype) and
+    perhaps "latency" (whether to measure the seconds that a trained network takes for one image). A
     task is {"architecture": its plain form, "slot": which of the devices}; its outcome is the
     plain form of an `Evaluation`. No thread is started and no GPU touched before the first task,
     so the process may fork in between.
@@ -186,7 +188,7 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     settle()
     data = load(settings["data"], **settings["data_options"])
     recipe = Recipe(**settings["recipe"])
-    shape, classes = data.input_shape, data.classes
+    shape, classes, timed = data.input_shape, data.classes, settings.get("latency", False)
     batches = prepare(data, recipe, getattr(torch, settings["precision"]))
     _warm_up(initialised(WARM_UP, shape, classes, seed=0), batches, recipe)
 
@@ -200,11 +202,14 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
         device = device_of(settings["device"], task.get("slot", 0))
         own = adapted(recipe, architecture)
         evaluation = train(network.to(device), batches.to(device), own, seed)
-        size = {
+        costs: dict[str, float] = {
             "parameters": parameters(architecture, shape, classes),
             "flops": flops(architecture, shape, classes),
         }
-        return replace(evaluation, metrics={**evaluation.metrics, **size}).to_plain()
+        if timed and evaluation.status == "ok":
+            image = batches.valid_images[:1].to(device)
+            costs["latency"] = latency(lambda: _logits(network, image), device)
+        return replace(evaluation, metrics={**evaluation.metrics, **costs}).to_plain()
 
     return run
 

@@ -21,6 +21,7 @@ from nasgym.networks.language import LanguageModel, State
 from nasgym.networks.language_size import Cell, hidden_for
 from nasgym.spaces import LSTMArchitecture, read
 from nasgym.training.language_recipe import LanguageRecipe
+from nasgym.training.latency import latency
 from nasgym.training.process import child_seed, device_of, settle
 
 UNKNOWN = -100
@@ -290,7 +291,8 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     """Load the text and warm up once; return what trains the child of one task.
 
     `settings` are "corpus" and "corpus_options" for `nasgym.data.load_text`, "recipe" (the fields
-    of a `LanguageRecipe`), "seed", "device" and "precision"; tasks and outcomes are those of
+    of a `LanguageRecipe`), "seed", "device", "precision" and perhaps "latency" (whether to measure
+    the seconds that a trained model takes for the next token); tasks and outcomes are those of
     `nasgym.training.classify.job`.
     """
     settle()
@@ -307,10 +309,19 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
             return Evaluation(status="invalid", error=str(error)).to_plain()
         device = device_of(settings["device"], task.get("slot", 0))
         evaluation = train(model.to(device), texts.to(device), recipe, seed)
-        size = {"parameters": sum(weight.numel() for weight in model.parameters())}
-        return replace(evaluation, metrics={**evaluation.metrics, **size}).to_plain()
+        costs: dict[str, float] = {"parameters": sum(each.numel() for each in model.parameters())}
+        if settings.get("latency", False) and evaluation.status == "ok":
+            costs["latency"] = _latency(model, texts.to(device))
+        return replace(evaluation, metrics={**evaluation.metrics, **costs}).to_plain()
 
     return run
+
+
+def _latency(model: LanguageModel, texts: Texts) -> float:
+    """Return the seconds that `model` takes from one token of one text to the next."""
+    token = texts.valid[:1, None]
+    _, state = _logits(model, token, None, texts.precision)
+    return latency(lambda: _logits(model, token, state, texts.precision), token.device)
 
 
 def _optimizer(model: LanguageModel, recipe: LanguageRecipe) -> torch.optim.Optimizer:

@@ -1,0 +1,125 @@
+"""What a network may cost: a cost weighed in the reward, and limits that no child may exceed."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from nasgym.evaluation import Evaluation, Evaluator, Reward, Scored, stream
+
+COSTS = ("parameters", "flops", "latency")
+"""Metrics that say what a network costs: weights, operations of a pass, seconds of a pass."""
+
+EXPONENT = -0.07
+"""With it, twice the cost is worth 5 % more accuracy (Tan et al. 2019, section 3.1)."""
+
+SMALLEST_SHARE = 1e-6
+"""The least share of the target that counts: a network that costs nothing earns no infinity."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A reward in which a cost is weighed: reward * (cost / target) ** exponent.
+
+    The soft constraint of Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for
+    Mobile", equations 2 and 3. It is for rewards that are not negative.
+    """
+
+    reward: Reward
+    """What is weighed against the cost."""
+    cost: str
+    """The metric that is the cost, one of COSTS."""
+    target: float
+    """The cost that leaves the reward as it is."""
+    exponent: float = EXPONENT
+    """At costs above the target, at most 0."""
+    exponent_below: float | None = None
+    """At costs below it; None: the same, 0: what is cheaper than the target earns no more."""
+
+    def __post_init__(self) -> None:
+        if self.cost not in COSTS:
+            raise ValueError(f"cost {self.cost!r} is none of {', '.join(COSTS)}")
+        if not self.target > 0:
+            raise ValueError(f"target must be above 0, not {self.target}")
+        for name in ("exponent", "exponent_below"):
+            if (getattr(self, name) or 0) > 0:
+                raise ValueError(f"{name} must be 0 or less, not {getattr(self, name)}")
+
+    def __call__(self, evaluation: Evaluation) -> float:
+        """Return what `evaluation` earns; raise ValueError if nobody has measured its cost."""
+        if self.cost not in evaluation.metrics:
+            known = ", ".join(name for name in COSTS if name in evaluation.metrics) or "none"
+            raise ValueError(
+                f"cost {self.cost!r} cannot be weighed: of what a child costs the evaluator "
+                f"reports {known}"
+            )
+        share = max(evaluation.metrics[self.cost] / self.target, SMALLEST_SHARE)
+        below = self.exponent if self.exponent_below is None else self.exponent_below
+        return float(self.reward(evaluation) * share ** (self.exponent if share > 1 else below))
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """An evaluator that knows what a child costs before it is trained."""
+
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return the costs that are known by name; none at all for what cannot be built."""
+        ...
+
+
+class Limited:
+    """An evaluator that has no child trained that costs more than a limit.
+
+    Such a child is "invalid", its error names the limit, its metrics are its costs and "limit".
+    """
+
+    def __init__(self, evaluator: Evaluator, limits: Mapping[str, float]) -> None:
+        """Have `evaluator` train what no limit forbids; `limits` are by the name of the cost.
+
+        Raises ValueError, in one line, for limits that cannot be kept.
+        """
+        if not isinstance(evaluator, Priced):
+            raise ValueError(
+                f"max_{next(iter(limits))} needs an evaluator that knows what a child costs before "
+                f"it is trained: {type(evaluator).__name__} has no method costs"
+            )
+        for name, limit in limits.items():
+            if not limit > 0:
+                raise ValueError(f"max_{name} must be above 0, not {limit}")
+        self.evaluator: Any = evaluator
+        self.limits = limits
+        known = getattr(evaluator, "context", "")
+        self.context = json.dumps({"context": known, "limits": dict(limits)}, sort_keys=True)
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return one evaluation for each of `architectures`, in order."""
+        evaluations = dict(self.stream(architectures))
+        return [evaluations[index] for index in range(len(architectures))]
+
+    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
+        """Yield (index, evaluation), first of the children that are not trained."""
+        within = []
+        for index, architecture in enumerate(architectures):
+            refused = self._refused(self.evaluator.costs(architecture))
+            if refused is None:
+                within.append(index)
+            else:
+                yield index, refused
+        if within:
+            trained = stream(self.evaluator, [architectures[index] for index in within])
+            yield from ((within[place], evaluation) for place, evaluation in trained)
+
+    def _refused(self, costs: Mapping[str, float]) -> Evaluation | None:
+        """Return the evaluation of a child with these costs, or None if it is to be trained."""
+        for name, limit in self.limits.items():
+            if costs and name not in costs:
+                raise ValueError(f"max_{name} cannot be kept: only {', '.join(costs)} are known")
+            if costs and costs[name] > limit:
+                error = f"{costs[name]:,} {name}, more than max_{name}={limit}"
+                return Evaluation(status="invalid", error=error, metrics={**costs, "limit": name})
+        return None
+
+
+def refused(outcome: Scored) -> bool:
+    """Return whether a child was not trained because of a limit: that is no failure."""
+    return "limit" in outcome.metrics

@@ -1,0 +1,48 @@
+"""The mirror in TensorBoard: event files below the folder of the run."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgym.tracking.mirror import Mirror, MirrorError
+
+
+class TensorBoardMirror(Mirror):
+    """Every trial as a step; look at it with `tensorboard --logdir FOLDER`."""
+
+    name = "tensorboard"
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+        """Prepare to write below `folder`; MirrorError if TensorBoard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError as error:
+            raise MirrorError(
+                f"TensorBoard needs {error.name}: pip install 'nasgym[tensorboard]'"
+            ) from None
+        self._folder, self._plan = folder / "tensorboard", plan
+        self._make: Any = SummaryWriter
+        self._writer: Any = None
+
+    def open(self, first: int) -> None:
+        """Begin an event file; the steps from `first` on in earlier files count no more."""
+        self._writer = self._make(str(self._folder), purge_step=first)
+        self._writer.add_text("plan", f"```\n{json.dumps(self._plan, indent=2)}\n```", first)
+
+    def log(self, number: int, numbers: Mapping[str, float], tokens: str) -> None:
+        """Write a trial under its number."""
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, number)
+        self._writer.add_text("tokens", tokens, number)
+
+    def draw(self, number: int, pixels: NDArray[np.uint8]) -> None:
+        """Write a picture under the number of its trial."""
+        self._writer.add_image("best", pixels, number, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self._writer.close()
