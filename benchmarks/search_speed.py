@@ -16,13 +16,14 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 from nasgym import Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents import make
 from nasgym.agents.controller import Controller
+from nasgym.agents.model_based import ModelBased
 from nasgym.agents.reinforce import Reinforce
 from nasgym.archive import Trial
 from nasgym.benchmarks import naive
 from nasgym.benchmarks.clock import Effort, Work, least_times, time_with_children
 from nasgym.benchmarks.measurement import Measurement
 from nasgym.space import Tokens
-from nasgym.spaces import ConvSpace
+from nasgym.spaces import ConvSpace, NASBench201Space
 
 FORTY_TOKENS = ConvSpace(layers=8, max_layers=8, strides=(1, 2, 3), skip_connections=False)
 """Strings of 40 tokens, without connections, which the naive controller cannot choose."""
@@ -198,6 +199,30 @@ def whole_search(effort: Effort) -> Measurement:
         note="against the naive controller in a SyncVectorEnv over NASEnv, archives in memory; "
         f"by the clock on the wall, with the archive on disk: {children / wall:,.0f} children/s",
     )
+
+
+def proposing(effort: Effort) -> Measurement:
+    """Propose with model_based after many children, at most 500 of which its model is told."""
+    many = effort.part(2_000, least=50)
+    early = _proposal(100)
+    late, late_naive = _proposal(many), _proposal(many, remembered=many)
+    soon, mine, theirs = least_times(early, late, late_naive, effort=effort)
+    return Measurement(
+        f"a proposal of model_based, 6 tokens, after {many:,} children",
+        1000 * mine,
+        1000 * theirs,
+        "ms",
+        200.0,
+        aim="ours",
+        note=f"against a model told of all children; after 100 children {1000 * soon:.0f} ms",
+    )
+
+
+def _proposal(children: int, **options: Any) -> Work:
+    """Return what has model_based propose one string, told of so many children."""
+    agent, space = ModelBased(first=children, **options), NASBench201Space()
+    agent.learn([_trial(tokens) for tokens in agent.propose(space, children)])
+    return lambda: agent.propose(space, 1)
 
 
 def importing(effort: Effort) -> Measurement:

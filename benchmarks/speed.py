@@ -46,6 +46,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
     "P12": search_speed.stepping,
     "P13": search_speed.sampling,
     "P14": search_speed.policy_gradient,
+    "proposal": search_speed.proposing,
     "loop": search_speed.whole_search,
     "import": search_speed.importing,
 }
