@@ -58,8 +58,13 @@ class Plan:
     """Options of the environment, plain data."""
     agent_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the agent, plain data."""
+    seconds: float | None = None
+    """Budget: the search also ends when the seconds of all its children reach this. A child that is
+    proposed again is charged again, as in the protocols of published tables."""
 
     def __post_init__(self) -> None:
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"seconds must be above 0, not {self.seconds}")
         for name in ("children", "num_envs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -118,7 +123,7 @@ class Run:
                 plan = json.dumps(asdict(self.plan), indent=2)
                 write_atomically(self.folder / "search.json", plan)
                 env.listeners += [*listeners(env), self._watch_failures()]
-                with env.limited_to(self.plan.children):
+                with env.limited_to(self.plan.children, self.plan.seconds):
                     agent.search(env, self.plan.children)
                 env.save(agent.state)
             finally:
@@ -212,8 +217,11 @@ def _merged(known: Plan | None, plan: Plan | None, folder: Path) -> Plan:
         assert merged is not None
         return merged
     children = max(known.children, plan.children)
-    merged = replace(plan, children=children, workers=plan.workers or known.workers)
-    for name, value in asdict(replace(known, children=children, workers=merged.workers)).items():
+    seconds = max((each.seconds for each in (known, plan) if each.seconds), default=None)
+    workers = plan.workers or known.workers
+    grown: dict[str, Any] = {"children": children, "seconds": seconds, "workers": workers}
+    merged = replace(plan, **grown)
+    for name, value in asdict(replace(known, **grown)).items():
         if asdict(merged)[name] != value:
             raise SearchError(
                 f"{folder} holds a run with {name} {value!r}, not {asdict(merged)[name]!r}: "

@@ -6,6 +6,8 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from nasgym import tables
 from nasgym.agents import make
+from nasgym.search import Plan, Run
 from nasgym.space import SearchSpace
 from nasgym.spaces import PRESETS, NASBench201Space, NASBenchGraphSpace, NASBenchMacroSpace
 from nasgym.tables import Lookup, Table, TableError, digits
@@ -178,6 +181,22 @@ def test_a_budget_of_seconds_charges_every_trial(data: Path) -> None:
     spent = np.cumsum([trial.seconds for trial in envs.archive])
     assert spent[-1] >= 20_000 > spent[-2]
     envs.close()
+
+
+def test_a_run_ends_with_its_seconds_and_goes_on_with_more(data: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"env_options": {"epochs": 12}, "num_envs": 1}
+    plan = Plan("NAS-Bench-201-v0", "random", 10_000, seconds=20_000, **options)
+    Run(tmp_path / "run", plan).search()
+    with closing(Run(tmp_path / "run").archive()) as archive:
+        children = len(archive)
+        assert archive.seconds(children) >= 20_000 > archive.seconds(children - 1)
+    Run(tmp_path / "run", replace(plan, seconds=30_000)).search()
+    Run(tmp_path / "whole", replace(plan, seconds=30_000)).search()
+    with (
+        closing(Run(tmp_path / "run").archive()) as two,
+        closing(Run(tmp_path / "whole").archive()) as one,
+    ):
+        assert [trial.tokens for trial in two] == [trial.tokens for trial in one]
 
 
 def test_a_search_over_a_table_imports_no_torch(data: Path) -> None:

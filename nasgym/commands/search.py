@@ -37,6 +37,8 @@ class Search:
     """Name of the agent: see `nasgym agents`. [reinforce]"""
     children: int | None = None
     """Budget: children to train. [200]"""
+    seconds: float | None = None
+    """Budget: seconds of training, those a table would have taken too. [none]"""
     workers: int | None = None
     """Children trained at the same time; does not change what is found. [one a core]"""
     out: Path | None = None
@@ -93,7 +95,7 @@ class Search:
     def _given(self) -> dict[str, Any]:
         given: dict[str, Any] = {
             name: value
-            for name in ("env", "agent", "children", "workers", "seed", "num_envs")
+            for name in ("env", "agent", "children", "seconds", "workers", "seed", "num_envs")
             if (value := getattr(self, name)) is not None
         }
         if self.set:
