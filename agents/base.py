@@ -70,6 +70,7 @@ class AskTellAgent(Agent):
         """Propose, train, learn and save, until `budget` children are finished."""
         env = env.unwrapped
         while (left := budget - env.trials) > 0:
+            env.check_seconds()
             strings = self.propose(env.space, min(self.batch or env.num_envs, left))
             self.learn(env.play(strings))
             env.checkpoint(self.state)

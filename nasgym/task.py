@@ -98,7 +98,7 @@ class Task:
         the space, before anything is trained; BudgetSpent if the budget leaves no room for all of
         them, after as many as it has room for were finished.
         """
-        self._check_seconds()
+        self.check_seconds()
         space = self.space_with(layers)
         room = len(strings) if self.budget is None else max(0, self.budget - self.trials)
         spent, strings = len(strings) > room, strings[:room]
@@ -131,8 +131,12 @@ class Task:
         finally:
             self.budget, self.seconds = before
 
-    def _check_seconds(self) -> None:
-        """Raise BudgetSpent if the trials have taken as long as they may."""
+    def check_seconds(self) -> None:
+        """Raise BudgetSpent if the trials have taken as long as they may.
+
+        `play` does so too, but then an agent has drawn strings that nobody trains, and its state is
+        no longer the one that the next child would be drawn from.
+        """
         if self.seconds is not None and self.archive.seconds(self.trials) >= self.seconds:
             raise BudgetSpent(f"all {self.seconds:g} seconds are spent")
 
