@@ -128,6 +128,9 @@ class StableBaselines(Agent):
 class OnPolicy(StableBaselines):
     """An algorithm that learns from a rollout and forgets it."""
 
+    batched: ClassVar[bool] = True
+    """Whether a rollout is learned in batches, by default in one."""
+
     _restored: bytes | None = None
 
     def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
@@ -141,7 +144,7 @@ class OnPolicy(StableBaselines):
             setattr(model, name, size)
         buffer = model.rollout_buffer
         buffer.buffer_size = steps
-        if isinstance(self, RecurrentPPO):
+        if hasattr(buffer, "hidden_state_shape"):  # the algorithm is recurrent
             buffer.hidden_state_shape = (steps, *buffer.hidden_state_shape[1:])
 
     def state(self) -> bytes | None:
@@ -153,8 +156,8 @@ class OnPolicy(StableBaselines):
         self._restored = state
 
     def _sizes(self, steps: int, num_envs: int) -> dict[str, int]:
-        """Return the size of a rollout and of the batches it is learned in: by default one."""
-        if isinstance(self, A2C):
+        """Return the size of a rollout and of the batches it is learned in."""
+        if not self.batched:
             return {"n_steps": steps}
         return {"n_steps": steps, "batch_size": self.options.get("batch_size", steps * num_envs)}
 
@@ -171,6 +174,7 @@ class A2C(OnPolicy):
 
     algorithm = sb3.A2C
     defaults: ClassVar[Options] = ONE_REWARD
+    batched = False
     children_per_update = 8
 
 

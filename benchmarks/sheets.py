@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from nasgym.benchmarks.plots import INK
-from nasgym.report.markup import Markup, join, tag
+from nasgym.report.markup import Markup, document, join, tag
 
 WORDS = ("<!-- words: what stands between these two lines is kept -->", "<!-- end of the words -->")
 """Between these lines of the Markdown people write."""
@@ -16,9 +15,6 @@ FIGURES = "figures"
 
 BREAK = "<br>"
 """What begins a new line in a cell."""
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Content-Security-Policy: the page loads nothing and runs nothing."""
 
 STYLE = """
 th { white-space: normal; vertical-align: bottom; }
@@ -86,19 +82,8 @@ def _line(cells: Sequence[str]) -> str:
 
 def to_html(title: str, sheets: Sequence[Sheet], words: str) -> str:
     """Return one page that needs nothing else; figures take the colours of its text."""
-    style = files("nasgym.report").joinpath("style.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        Markup('<link rel="icon" href="data:,">'),
-        tag("title", title),
-        tag("style", Markup(style + STYLE)),
-    )
     main = tag("main", tag("h1", title), *(_html(sheet, words) for sheet in sheets))
-    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+    return document(title, main, style=STYLE)
 
 
 def _html(sheet: Sheet, words: str) -> Markup:

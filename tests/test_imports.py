@@ -31,6 +31,7 @@ LIGHT = [
     "nasgym.spaces",
     "nasgym.task",
     "nasgym.testing",
+    "nasgym.tables",
     "nasgym.tracking",
     "nasgym.training.children",
     "nasgym.vector",

@@ -1,6 +1,10 @@
 """Markup: HTML made of elements, in which whatever comes from a run is escaped."""
 
 from html import escape
+from importlib.resources import files
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Content-Security-Policy: a page loads nothing and runs nothing."""
 
 
 class Markup(str):
@@ -28,3 +32,19 @@ def join(*content: object) -> Markup:
     return Markup(
         "".join(piece if isinstance(piece, Markup) else escape(str(piece)) for piece in content)
     )
+
+
+def document(title: str, *body: object, style: str = "") -> str:
+    """Return a page that needs nothing else, light and dark; `style` is CSS beside our own."""
+    ours = files("nasgym.report").joinpath("style.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        Markup('<meta charset="utf-8">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
+        Markup('<meta name="color-scheme" content="light dark">'),
+        Markup('<link rel="icon" href="data:,">'),
+        tag("title", title),
+        tag("style", Markup(ours + style)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', *body), lang='en')}\n"

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 
 import numpy as np
 
@@ -13,10 +12,7 @@ from nasgym.palette import series
 from nasgym.report import panels
 from nasgym.report.charts import figure, legend
 from nasgym.report.contents import Contents, size
-from nasgym.report.markup import Markup, join, tag
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Content-Security-Policy: the page loads nothing and runs nothing."""
+from nasgym.report.markup import Markup, document, join, tag
 
 
 def page(runs: Sequence[Contents]) -> str:
@@ -24,21 +20,9 @@ def page(runs: Sequence[Contents]) -> str:
     title = heading(runs[0]) if len(runs) == 1 else f"{len(runs)} searches beside each other"
     body = [comparison(runs)] if len(runs) > 1 else []
     body += [section(run, number) for number, run in enumerate(runs, start=1)]
-    style = Markup(files("nasgym.report").joinpath("style.css").read_text(encoding="utf-8"))
-    head = tag(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        Markup('<link rel="icon" href="data:,">'),
-        tag("title", f"{title} · nasgym"),
-        tag("style", style),
-    )
     main = tag("main", tag("h1", title), *body)
     footer = tag("footer", "Written by nasgym report from the archive of the run.")
-    document = tag("html", head, tag("body", main, footer), lang="en")
-    return f"<!doctype html>\n{document}\n"
+    return document(f"{title} · nasgym", main, footer)
 
 
 def heading(contents: Contents) -> str:
