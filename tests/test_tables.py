@@ -14,6 +14,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from nasgym import tables
 from nasgym.agents import make
@@ -172,6 +175,15 @@ def test_a_wrong_option_gets_one_line(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         gym.make(env, **options)
+
+
+def test_the_environment_is_what_gymnasium_and_sb3_ask_for(data: Path) -> None:
+    for mode in (None, "ansi", "rgb_array"):
+        env = gym.make("NAS-Bench-201-v0", epochs=12, render_mode=mode)
+        check_env(env.unwrapped)
+        sb3_check_env(env.unwrapped)
+    assert env.spec is not None
+    assert EnvSpec.from_json(env.spec.to_json()) == env.spec
 
 
 def test_a_budget_of_seconds_charges_every_trial(data: Path) -> None:
