@@ -5,11 +5,10 @@ trained by policy gradient on strings that are only imagined, and paid by what a
 children trained so far expects of them (the idea of Dyna: Sutton 1991).
 """
 
-import io
 import json
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -19,8 +18,8 @@ from torch import Tensor
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.agents.controller import Controller
+from nasgym.agents.learning import one_thread, packed, unpacked, with_options
 from nasgym.agents.likeness import Form, Likeness
-from nasgym.agents.reinforce import one_thread
 from nasgym.agents.surrogate import Surrogate, ranks
 from nasgym.archive import Trial
 from nasgym.space import SearchSpace, Tokens
@@ -95,13 +94,7 @@ class ModelBased(AskTellAgent):
 
     def __init__(self, seed: int = 0, **options: Any) -> None:
         """`options` are fields of `Settings`."""
-        known = [field.name for field in fields(Settings)]
-        for name in options:
-            if name not in known:
-                raise ValueError(
-                    f"model_based has no option {name!r}; there are {', '.join(known)}"
-                )
-        self.settings = Settings(**options)
+        self.settings = with_options(Settings(), options, "model_based")
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.children: dict[Hashable, tuple[Tokens, float]] = {}
@@ -157,13 +150,11 @@ class ModelBased(AskTellAgent):
             "generator": generator_state(self.rng),
             "entropy": self._entropy,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        return buffer.getvalue()
+        return packed(state)
 
     def restore(self, state: bytes) -> None:
         """Go back to what `state` returned."""
-        known = _load(state)
+        known = unpacked(state)
         self.children = {
             tuple(key) if isinstance(key, list) else key: (tuple(tokens), reward)
             for key, tokens, reward in json.loads(known["children"])
@@ -177,7 +168,7 @@ class ModelBased(AskTellAgent):
         controller = Controller(space, hidden=self.settings.hidden, layers=1, seed=self.seed)
         adam = torch.optim.Adam(controller.parameters(), self.settings.lr, fused=True)
         if self._saved is not None:
-            known = _load(self._saved)
+            known = unpacked(self._saved)
             controller.load_state_dict(known["controller"])
             adam.load_state_dict(known["adam"])
         return Learner(controller, adam, Likeness(space))
@@ -262,11 +253,6 @@ class ModelBased(AskTellAgent):
                     break
             taken.add(form.key)
             yield tokens
-
-
-def _load(state: bytes) -> dict[str, Any]:
-    known: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
-    return known
 
 
 def _standardised(values: Tensor) -> Tensor:

@@ -1,10 +1,8 @@
 """REINFORCE with the paper's controller (Zoph & Le 2017, sections 3.2 and 4.1), or PPO's clip."""
 
-import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.agents.controller import Controller
+from nasgym.agents.learning import one_thread, packed, unpacked, with_options
 from nasgym.archive import Trial
 from nasgym.space import SearchSpace, Tokens
 
@@ -95,11 +94,7 @@ class Reinforce(AskTellAgent):
         """`preset` is a name in `PRESETS`; `options` are fields of `Settings` and override it."""
         if preset not in PRESETS:
             raise ValueError(f"preset {preset!r} is none of {', '.join(PRESETS)}")
-        known = [field.name for field in fields(Settings)]
-        for name in options:
-            if name not in known:
-                raise ValueError(f"reinforce has no option {name!r}; there are {', '.join(known)}")
-        self.settings = replace(PRESETS[preset], **options)
+        self.settings = with_options(PRESETS[preset], options, "reinforce")
         self.batch = self.settings.batch
         self.seed = seed
         self.rng = np.random.default_rng(seed)
@@ -151,13 +146,11 @@ class Reinforce(AskTellAgent):
             "generator": generator_state(self.rng),
             "entropy": self._entropy,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        return buffer.getvalue()
+        return packed(state)
 
     def restore(self, state: bytes) -> None:
         """Go back to what `state` returned."""
-        known = _load(state)
+        known = unpacked(state)
         self.baseline, self.spread = (MovingAverage(**average) for average in known["averages"])
         self.rng = generator_from(known["generator"])
         self._entropy = list(known["entropy"])
@@ -168,7 +161,7 @@ class Reinforce(AskTellAgent):
         controller = Controller(space, hidden=self.settings.hidden, seed=self.seed)
         adam = torch.optim.Adam(controller.parameters(), self.settings.lr, fused=True)
         if self._saved is not None:
-            known = _load(self._saved)
+            known = unpacked(self._saved)
             controller.load_state_dict(known["controller"])
             adam.load_state_dict(known["adam"])
         return controller, adam
@@ -200,26 +193,6 @@ def gains(log_prob: Tensor, before: Tensor, advantages: Tensor, clip: float) -> 
         return log_prob * advantages
     ratio = (log_prob - before).exp()
     return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-
-
-def _load(state: bytes) -> dict[str, Any]:
-    known: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
-    return known
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: matrices of 35 columns gain nothing from a second one.
-
-    On busy cores they lose several times by waiting for it, and one thread gives the same bits
-    everywhere.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass

@@ -7,7 +7,6 @@ generators, which SB3 draws from, are the whole state of an on-policy algorithm.
 """
 
 import inspect
-import io
 import random
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nasgym.agents.base import Agent
+from nasgym.agents.learning import packed, unpacked
 from nasgym.agents.lock_step import LockStep, Standardised
 from nasgym.agents.q_learning import IndependentDQN
 from nasgym.agents.reinforce import MovingAverage
@@ -248,23 +248,22 @@ class DQN(StableBaselines):
 def _dump(model: Any) -> bytes:
     numpy_state: Any = np.random.get_state(legacy=True)
     name, keys, *rest = numpy_state
-    state = {
-        "policy": model.policy.state_dict(),
-        "optimizer": model.policy.optimizer.state_dict(),
-        "averages": [asdict(average) for average in model.env.averages],
-        "num_timesteps": model.num_timesteps,
-        "updates": model._n_updates,
-        "python": random.getstate(),
-        "numpy": [name, keys.tolist(), *rest],
-        "torch": torch.get_rng_state(),
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
+    return packed(
+        {
+            "policy": model.policy.state_dict(),
+            "optimizer": model.policy.optimizer.state_dict(),
+            "averages": [asdict(average) for average in model.env.averages],
+            "num_timesteps": model.num_timesteps,
+            "updates": model._n_updates,
+            "python": random.getstate(),
+            "numpy": [name, keys.tolist(), *rest],
+            "torch": torch.get_rng_state(),
+        }
+    )
 
 
 def _load(model: Any, data: bytes) -> None:
-    state = torch.load(io.BytesIO(data), weights_only=True)
+    state = unpacked(data)
     model.policy.load_state_dict(state["policy"])
     model.policy.optimizer.load_state_dict(state["optimizer"])
     model.env.averages = [MovingAverage(**average) for average in state["averages"]]

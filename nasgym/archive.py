@@ -9,7 +9,7 @@ state lies in the same file, so that it can never disagree with the trials.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,3 +275,12 @@ def _trial(row: tuple[Any, ...]) -> Trial:
 
 def _json(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the best trial of each network, the best first; of equals the earliest."""
+    in_order = sorted(trials, key=lambda trial: (-trial.reward, trial.number))
+    networks: dict[str, Trial] = {}
+    for trial in in_order:
+        networks.setdefault(_json(trial.architecture), trial)
+    return list(networks.values())

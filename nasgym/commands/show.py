@@ -11,7 +11,7 @@ import tyro
 from rich.table import Table
 
 from nasgym.architecture import plain
-from nasgym.archive import Archive, Trial
+from nasgym.archive import Archive, Trial, ranked
 from nasgym.commands.terminal import OUT
 from nasgym.constraints import COSTS
 from nasgym.evaluation import score
@@ -62,7 +62,7 @@ class Show:
         if not trials:
             raise SearchError(f"no child of {self.target} is finished yet")
         if self.pareto is None:
-            listed, which, best = _ranked(trials)[: self.top], "the best", 0
+            listed, which, best = ranked(trials)[: self.top], "the best", 0
         else:
             listed, which, best = self._front(trials), f"on the front over {self.pareto}", -1
         if self.json:
@@ -111,13 +111,6 @@ def _read_architecture(path: Path) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     return data.get("architecture", data) if isinstance(data, dict) else data
-
-
-def _ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the best trial of each child, the best child first."""
-    ranked = sorted(trials, key=lambda trial: -trial.reward)
-    children = {json.dumps(trial.architecture): trial for trial in reversed(ranked)}
-    return sorted(children.values(), key=lambda trial: -trial.reward)
 
 
 def _cells(trial: Trial, costs: Sequence[str]) -> list[str]:

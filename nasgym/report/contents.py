@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.agents import make
-from nasgym.archive import Archive, Trial
+from nasgym.archive import Archive, Trial, ranked
 from nasgym.comparison import Finished
 from nasgym.preferences import Preferences, preferences
 from nasgym.search import Plan, Run
@@ -49,9 +49,7 @@ class Contents:
     @cached_property
     def top(self) -> list[Trial]:
         """The best children, each once, the best first; of equals the earliest."""
-        ranked = sorted(self.trained, key=lambda trial: (-trial.reward, trial.number))
-        children = {json.dumps(trial.architecture): trial for trial in reversed(ranked)}
-        return sorted(children.values(), key=lambda trial: (-trial.reward, trial.number))[:TOP]
+        return ranked(self.trained)[:TOP]
 
     @property
     def best(self) -> Trial | None:

@@ -1,0 +1,48 @@
+"""Learning: what agents whose policy is a torch module have in common."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import torch
+
+Settings = TypeVar("Settings", bound=Any)
+
+
+def with_options(settings: Settings, options: Mapping[str, Any], agent: str) -> Settings:
+    """Return the dataclass `settings` with `options`; ValueError for one that `agent` has not."""
+    known = [field.name for field in fields(settings)]
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{agent} has no option {name!r}; there are {', '.join(known)}")
+    return replace(settings, **options)
+
+
+def packed(state: Mapping[str, Any]) -> bytes:
+    """Return tensors and plain data as bytes, for `unpacked`."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes) -> dict[str, Any]:
+    """Return what `packed` was given; nothing but tensors and plain data is made of the bytes."""
+    state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+    return state
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: matrices of 35 columns gain nothing from a second one.
+
+    On busy cores they lose several times by waiting for it, and one thread gives the same bits
+    everywhere.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
