@@ -299,7 +299,7 @@ def test_a_job_that_cannot_start_is_one_clear_error(job: str, reason: str) -> No
     [
         ({"job": "jobs.any_of_these"}, "named 'package.module:function', not 'jobs.any_of_these'"),
         ({"workers": 0}, "0 workers"),
-        ({"retries": -1}, "-1 retries"),
+        ({"retries": -1}, "retries must be from 0, not -1"),
         ({"time_limit": 0}, "time_limit must be above 0, or None for no limit, not 0"),
         ({"memory_limit": float("nan")}, "memory_limit must be above 0"),
     ],
