@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
 
-from nasgym.evaluation import Evaluation, Evaluator, Reward, Scored, stream
+from nasgym.evaluation import Evaluation, Evaluator, Reward, Scored, asynchronous, stream
 
 COSTS = ("parameters", "flops", "latency")
 """Metrics that say what a network costs: weights, operations of a pass, seconds of a pass."""
@@ -90,6 +91,10 @@ class Limited:
         self.limits = limits
         known = getattr(evaluator, "context", "")
         self.context = json.dumps({"context": known, "limits": dict(limits)}, sort_keys=True)
+        self._running = asynchronous(evaluator)
+        self._tickets = count()
+        self._ours: dict[int, int] = {}
+        self._untrained: list[tuple[int, Evaluation]] = []
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         """Return one evaluation for each of `architectures`, in order."""
@@ -108,6 +113,27 @@ class Limited:
         if within:
             trained = stream(self.evaluator, [architectures[index] for index in within])
             yield from ((within[place], evaluation) for place, evaluation in trained)
+
+    def submit(self, architectures: Sequence[Any]) -> list[int]:
+        """Begin with the children that are trained; return a ticket for each of all."""
+        tickets = list(islice(self._tickets, len(architectures)))
+        within = {}
+        for ticket, architecture in zip(tickets, architectures, strict=True):
+            refused = self._refused(self.evaluator.costs(architecture))
+            if refused is None:
+                within[ticket] = architecture
+            else:
+                self._untrained.append((ticket, refused))
+        begun = self._running.submit(list(within.values()))
+        self._ours |= zip(begun, within, strict=True)
+        return tickets
+
+    def finished(self) -> list[tuple[int, Evaluation]]:
+        """Return (ticket, evaluation) of children, first of those that are not trained."""
+        finished, self._untrained = self._untrained, []
+        return finished or [
+            (self._ours.pop(ticket), evaluation) for ticket, evaluation in self._running.finished()
+        ]
 
     def _refused(self, costs: Mapping[str, float]) -> Evaluation | None:
         """Return the evaluation of a child with these costs, or None if it is to be trained."""

@@ -1,7 +1,9 @@
 """Evaluation: what training a child brought, who may bring it, and what reward it earns."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count, islice
 from math import exp
 from typing import Any, Protocol, runtime_checkable
 
@@ -90,6 +92,51 @@ def stream(evaluator: Evaluator, architectures: Sequence[Any]) -> Iterator[tuple
         yield from enumerate(evaluations)
 
 
+@runtime_checkable
+class Asynchronous(Protocol):
+    """An evaluator that trains children while its caller goes on."""
+
+    def submit(self, architectures: Sequence[Any]) -> list[int]:
+        """Begin with `architectures` as soon as workers are free; return a ticket for each."""
+        ...
+
+    def finished(self) -> list[tuple[int, Evaluation]]:
+        """Wait for children and return (ticket, evaluation) of those that are finished.
+
+        That is at least one, or none if none is under way.
+        """
+        ...
+
+
+class InTurn:
+    """Any evaluator as one that is asked for nothing until its caller waits."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        """Have `evaluator` evaluate one after the other."""
+        self.evaluator = evaluator
+        self._tickets = count()
+        self._waiting: deque[tuple[int, Any]] = deque()
+
+    def submit(self, architectures: Sequence[Any]) -> list[int]:
+        """Take in `architectures`; return a ticket for each."""
+        tickets = list(islice(self._tickets, len(architectures)))
+        self._waiting += zip(tickets, architectures, strict=True)
+        return tickets
+
+    def finished(self) -> list[tuple[int, Evaluation]]:
+        """Evaluate the one that has waited longest; none if there is none."""
+        if not self._waiting:
+            return []
+        ticket, architecture = self._waiting.popleft()
+        ((_, evaluation),) = stream(self.evaluator, [architecture])
+        return [(ticket, evaluation)]
+
+
+def asynchronous(evaluator: Evaluator) -> Asynchronous:
+    """Return `evaluator` itself if it trains while its caller goes on, else one like it."""
+    return evaluator if isinstance(evaluator, Asynchronous) else InTurn(evaluator)
+
+
 class ResultStore(Protocol):
     """Where `Cached` keeps finished children: `nasgym.archive.Archive` is one."""
 
@@ -114,6 +161,9 @@ class Cached:
         self.evaluator = evaluator
         self.store = store
         self.context = context
+        self._running = asynchronous(evaluator)
+        self._keys: dict[int, str] = {}
+        self._known: dict[str, Evaluation] = {}
 
     def key(self, architecture: Any) -> str:
         """Return what the evaluation of `architecture` is stored under."""
@@ -136,6 +186,34 @@ class Cached:
                 self.store.store(missing[index], evaluation)
                 finished[missing[index]] = evaluation
         return [finished[key] for key in keys]
+
+    def submit(self, architectures: Sequence[Any], keys: Sequence[str]) -> None:
+        """Begin with the children that are neither known nor under way; `keys` are theirs."""
+        begun = set(self._keys.values())
+        children = {}
+        for key, architecture in zip(keys, architectures, strict=True):
+            if key in begun or key in self._known:
+                continue
+            known = self.store.result(key)
+            if known is None:
+                children[key] = architecture
+            else:
+                self._known[key] = known
+        tickets = self._running.submit(list(children.values()))
+        self._keys |= zip(tickets, children, strict=True)
+
+    def finished(self) -> dict[str, Evaluation]:
+        """Wait for children and return, by key, what was submitted and is known by now.
+
+        That is at least one, or none if none is under way.
+        """
+        finished, self._known = self._known, {}
+        if not finished:
+            for ticket, evaluation in self._running.finished():
+                key = self._keys.pop(ticket)
+                self.store.store(key, evaluation)
+                finished[key] = evaluation
+        return finished
 
 
 class Scored(Protocol):

@@ -145,9 +145,9 @@ class Run:
         if not isinstance(env, Task):
             raise SearchError(not_ours)
         env.resume(0)
-        for trials, state in env.archive.agent_states():
-            agent.restore(state)
-            env.resume(trials)
+        for saved in env.archive.agent_states():
+            agent.restore(saved.state)
+            env.resume(saved.trials, saved.proposals)
             break
         return env, agent
 

@@ -1,15 +1,18 @@
 """What both environments share: a space under its ceiling, an evaluator, and the archive."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 from nasgym.architecture import plain
-from nasgym.archive import Archive, Trial
+from nasgym.archive import Archive, Origin, Proposal, Trial
 from nasgym.constraints import Limited
-from nasgym.evaluation import Cached, Evaluator, Reward, reward_named, reward_of
+from nasgym.evaluation import Cached, Evaluation, Evaluator, Reward, reward_named, reward_of
 from nasgym.moves import Moves
 from nasgym.space import SearchSpace, Tokens, deepest
 
@@ -23,6 +26,24 @@ class ReplayError(Exception):
 
 class BudgetSpent(Exception):
     """The budget of children is spent; see `Task.limited_to`."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A string and what it means."""
+
+    tokens: Tokens
+    """The string."""
+    architecture: Any
+    """What it was decoded to."""
+    child: Any
+    """Its canonical form."""
+    key: str
+    """What the child's evaluation is stored under."""
+
+    def episode(self, evaluation: Evaluation, reward: Reward) -> tuple[Tokens, Any, float, str]:
+        """Return what the archive records when the child is finished."""
+        return self.tokens, plain(self.architecture), reward_of(evaluation, reward), self.key
 
 
 class Task:
@@ -59,6 +80,9 @@ class Task:
         self.grow_by = grow_by
         self.grow_every = grow_every
         self.trials = len(self.archive)
+        self.proposals = self.archive.proposed()
+        self.under_way = 0
+        """Strings that were submitted and whose trials `finished` has not returned."""
         self.budget: int | None = None
         self.seconds: float | None = None
         self.listeners: list[Callable[[Trial], None]] = []
@@ -67,6 +91,10 @@ class Task:
         self._moves_in = lru_cache(maxsize=None)(partial(Moves.of, actions=self.actions))
         self._cached = Cached(asked, self.archive, getattr(asked, "context", ""))
         self._saved_at = float("-inf")
+        self._recorded = self.trials
+        self._known: deque[Proposal] = deque()
+        self._awaited: dict[str, list[tuple[Written, Origin]]] = {}
+        self._spent = [0.0]
         if grow_by:
             self._space_with(space.layers)  # a space of one depth cannot grow: say so now
 
@@ -77,10 +105,13 @@ class Task:
         With `grow_by` the ceiling is min(layers + grow_by * (trials // grow_every), max_layers)
         (Zoph & Le 2017, section 4.1).
         """
+        return self._space_after(self.trials)
+
+    def _space_after(self, trials: int) -> SearchSpace:
         base = self.base_space
         if not self.grow_by or base.layers is None or base.max_layers is None:
             return base
-        steps = self.trials // self.grow_every
+        steps = trials // self.grow_every
         return self._space_with(min(base.layers + self.grow_by * steps, base.max_layers))
 
     def space_with(self, layers: int | None) -> SearchSpace:
@@ -137,34 +168,135 @@ class Task:
         `play` does so too, but then an agent has drawn strings that nobody trains, and its state is
         no longer the one that the next child would be drawn from.
         """
-        if self.seconds is not None and self.archive.seconds(self.trials) >= self.seconds:
+        if self._seconds_are_spent():
             raise BudgetSpent(f"all {self.seconds:g} seconds are spent")
+
+    def _seconds_are_spent(self) -> bool:
+        if self.seconds is None:
+            return False
+        while len(self._spent) <= self.trials:
+            for each in self.archive.seconds(len(self._spent) - 1, self.trials):
+                self._spent.append(self._spent[-1] + each)
+        return self._spent[self.trials] >= self.seconds
 
     def _train(self, space: SearchSpace, strings: Sequence[Tokens]) -> list[Trial]:
         if not strings:
             return []
-        architectures = [space.decode(tokens) for tokens in strings]
-        children = [space.canonical(architecture) for architecture in architectures]
-        keys = [self._cached.key(child) for child in children]
+        written = [self._read(space, tokens) for tokens in strings]
+        children, keys = zip(*((one.child, one.key) for one in written), strict=True)
         evaluations = self._cached.evaluate(children, keys)
         return self.archive.record(
-            [
-                (tuple(tokens), plain(architecture), reward_of(evaluation, self.reward), key)
-                for tokens, architecture, evaluation, key in zip(
-                    strings, architectures, evaluations, keys, strict=True
-                )
-            ]
+            [one.episode(each, self.reward) for one, each in zip(written, evaluations, strict=True)]
         )
+
+    def _read(self, space: SearchSpace, tokens: Tokens) -> Written:
+        architecture = space.decode(tokens)
+        child = space.canonical(architecture)
+        return Written(tuple(tokens), architecture, child, self._cached.key(child))
+
+    # Without waves ----------------------------------------------------------------------------
+
+    @property
+    def capacity(self) -> int:
+        """How many children are trained at the same time."""
+        return getattr(self.evaluator, "workers", self.num_envs)
+
+    def wants(self, budget: int) -> bool:
+        """Return whether a string is to be submitted now, rather than waited for a child.
+
+        That is while a worker would be idle and the budget leaves room for it; and while a search
+        is resumed, wherever one was submitted before.
+        """
+        if self._known:
+            return self._known[0].origin.trials == self.trials
+        if self.trials < self._recorded or self._seconds_are_spent():
+            return False
+        return len(self._awaited) < self.capacity and self.trials + self.under_way < budget
+
+    def submit(
+        self, strings: Sequence[Tokens], *, replica: int | None = None, version: int | None = None
+    ) -> list[int]:
+        """Begin to train a child for each string; return the numbers of these proposals.
+
+        They are in the archive before that, with `replica` and `version`: see `Origin`. A search
+        that is resumed must submit the same strings again, and no finished child is trained again.
+        Raises ValueError for a string that is not in the space, ReplayError for another string.
+        """
+        space = self.space
+        for tokens in strings:
+            for _ in space.walk(tokens):
+                pass
+        numbers = range(self.proposals, self.proposals + len(strings))
+        proposals = [
+            Proposal(tuple(tokens), Origin(number, self.trials, replica, version))
+            for tokens, number in zip(strings, numbers, strict=True)
+        ]
+        known = [self._known.popleft() for _ in proposals[: len(self._known)]]
+        for before, again in zip(known, proposals, strict=False):
+            if (before.tokens, before.origin) != (again.tokens, again.origin):
+                raise ReplayError(
+                    f"proposal {before.origin.proposal} cannot be replayed: the agent proposed "
+                    f"{again.tokens}, the archive holds {before.tokens}; was it made with another "
+                    f"agent, seed or version?"
+                )
+        fresh = proposals[len(known) :]
+        if fresh:
+            self.archive.propose(fresh)
+        self.proposals += len(proposals)
+        self.under_way += len(proposals)
+        self._begin([one for one in (*known, *fresh) if not one.finished])
+        return list(numbers)
+
+    def finished(self) -> list[Trial]:
+        """Wait for children and return their trials, at least one unless none is under way.
+
+        While a search is resumed, return the next trial that was recorded before.
+        """
+        trials: list[Trial] = []
+        if self.trials < self._recorded:
+            trials = self.archive[self.trials : self.trials + 1]
+        else:
+            for key, evaluation in self._cached.finished().items():
+                trials += self._record(self._awaited.pop(key), evaluation)
+            for trial in trials:
+                for listener in self.listeners:
+                    listener(trial)
+        self.trials += len(trials)
+        self.under_way -= len(trials)
+        return trials
+
+    def _begin(self, proposals: Sequence[Proposal]) -> None:
+        children, keys = [], []
+        for proposal in proposals:
+            written = self._read(self._space_after(proposal.origin.trials), proposal.tokens)
+            self._awaited.setdefault(written.key, []).append((written, proposal.origin))
+            children.append(written.child)
+            keys.append(written.key)
+        self._cached.submit(children, keys)
+
+    def _record(
+        self, awaited: Sequence[tuple[Written, Origin]], evaluation: Evaluation
+    ) -> list[Trial]:
+        """Record the trials of all strings that are one child."""
+        episodes = [written.episode(evaluation, self.reward) for written, _ in awaited]
+        return self.archive.record(episodes, [origin for _, origin in awaited])
 
     # Resuming ---------------------------------------------------------------------------------
 
-    def resume(self, trials: int) -> None:
-        """Go back to where `trials` trials were finished; those after it are replayed.
+    def resume(self, trials: int, proposals: int = 0) -> None:
+        """Go back to where so many trials were finished; those after it are replayed.
 
         A replayed trial is not trained or recorded again: the agent must propose the same string,
-        and gets the same answer.
+        and gets the same answer. `proposals` is how many were made by then in a search without
+        waves; those that have no trial yet begin to be trained again.
         """
-        self.trials = trials
+        self.trials, self.proposals = trials, proposals
+        self._recorded = len(self.archive)
+        open_then = self.archive.proposals(trials)
+        before = [one for one in open_then if one.origin.proposal < proposals]
+        self._known = deque(open_then[len(before) :])
+        self.under_way = len(before)
+        self._begin([one for one in before if not one.finished])
 
     def _replay(self, strings: Sequence[Tokens]) -> list[Trial]:
         """Return the recorded trials that the first of `strings` repeat."""
@@ -190,7 +322,7 @@ class Task:
         """Save what `state` returns beside the trials, now."""
         data = state()
         if data is not None:
-            self.archive.save_agent(self.trials, data)
+            self.archive.save_agent(self.trials, data, self.proposals)
         self._saved_at = time.monotonic()
 
     def close_task(self) -> None:

@@ -35,7 +35,7 @@ def test_everything_comes_back_after_reopening(tmp_path: Path) -> None:
     best = again.best()
     assert best is not None and best.number == 1
     assert again.result("key2") == CHILD
-    assert list(again.agent_states()) == [(4, b"state")]
+    assert list(again.agent_states()) == [(4, 0, b"state")]
 
 
 def test_every_commit_is_synchronous(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_damaged_agent_state_is_passed_over(tmp_path: Path) -> None:
     for trials in (1, 2, 3):
         archive.save_agent(trials, bytes([trials]) * 100)
     archive._db.execute("UPDATE agent SET state = zeroblob(100) WHERE trials = 3")
-    assert list(archive.agent_states()) == [(2, bytes([2]) * 100)]
+    assert list(archive.agent_states()) == [(2, 0, bytes([2]) * 100)]
 
 
 @pytest.mark.parametrize("content", [b"", b"text" * 1000, b"SQLite format 3\0" + b"x" * 4000])

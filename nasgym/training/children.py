@@ -6,16 +6,19 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 from nasgym.architecture import plain
 from nasgym.data import load, load_text
+from nasgym.data.packed import pack
 from nasgym.evaluation import Evaluation
 from nasgym.networks import flops, parameters
 from nasgym.networks.language_size import check_target, hidden_for
 from nasgym.networks.language_size import parameters as language_parameters
 from nasgym.nursery import lacks_memory
+from nasgym.scheduler import Scheduler, Task
 from nasgym.training import machine
 from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
 from nasgym.training.recipe import RECIPES, Recipe
@@ -44,40 +47,56 @@ class Children(ABC):
         *,
         seed: int,
         device: str,
-        workers: int | None,
+        workers: int | str | None,
         time_limit: float | None,
         memory_limit: float | None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
         latency: bool = False,
+        packed: Callable[[], bytes] | None = None,
     ) -> None:
         """Prepare the pool; no process is started before the first child.
 
         `job` names the function that trains, `data` tells it what on, and `data_digest` stands for
         that in `context`. `device` is "cpu", "cuda" or "auto". `workers` is by default the number
         of cores; 0 trains in this process, with torch on one thread and without limits, for
-        debugging. `time_limit` is in seconds a child and `memory_limit` in GiB a child. With
+        debugging; "ray", "auto" or "ray://host:port" trains on the nodes of that
+        `nasgym.cluster.Cluster`, where each child takes `cpus` and `gpus` and the data are what
+        `packed` returns. `time_limit` is in seconds a child and `memory_limit` in GiB a child. With
         `latency` each trained child is timed as well: its metric "latency", the seconds of one
         pass, is all that comes out differently when a child is trained again.
         """
-        _check_whole(0, seed=seed, workers=workers)
-        device = machine.resolve(device)
+        cluster = None
+        if isinstance(workers, str):
+            from nasgym.cluster import Cluster, RayBackend
+
+            cluster = Cluster(workers, cpus=cpus, gpus=gpus)
+        else:
+            _check_whole(0, workers=workers)
+        _check_whole(0, seed=seed)
+        kind = (cluster or machine).survey(device)
         how: dict[str, Any] = {
             "recipe": plain(recipe),
             "seed": seed,
-            "device": device,
-            "precision": machine.precision(device),
+            "device": kind["device"],
+            "precision": kind["precision"],
         }
         if latency:
             how["latency"] = True
-        known = {"data": data_digest, "threads": 1, "machine": machine.description(device)}
+        known = {"data": data_digest, "threads": 1, "machine": kind["machine"]}
         self.context = json.dumps(how | known, sort_keys=True)
         """All that decides an evaluation besides the architecture: where both are equal, the
         evaluations are, bit by bit."""
-        self._job, self._settings = job, how | dict(data)
-        self._run: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-        if workers is None:
-            workers = cores()
+        settings = how | dict(data)
         limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
-        self._pool = Pool(job, self._settings, workers=workers, **limits) if workers else None
+        if cluster:
+            files = {"packed": packed()} if packed else {}
+            backend = RayBackend(cluster, job, settings, kind=kind, files=files, **limits)
+            self._scheduler = Scheduler(backend)
+        elif workers == 0:
+            self._scheduler = Scheduler(ThisProcess(job, settings))
+        else:
+            self._scheduler = Pool(job, settings, workers=workers or cores(), **limits)
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         """Return one evaluation for each of `architectures`, in order."""
@@ -86,24 +105,57 @@ class Children(ABC):
 
     def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
         """Yield (index, evaluation) in the order of finishing."""
-        tasks = [{"architecture": plain(architecture)} for architecture in architectures]
-        if self._pool is None:
-            yield from ((index, self._train_here(task)) for index, task in enumerate(tasks))
-        else:
-            yield from self._pool.run(tasks, [self._cost(child) for child in architectures])
+        costs = [self._cost(child) for child in architectures]
+        yield from self._scheduler.run(_tasks(architectures), costs)
+
+    @property
+    def workers(self) -> int:
+        """How many children are trained at the same time."""
+        return self._scheduler.workers
+
+    def submit(self, architectures: Sequence[Any]) -> list[int]:
+        """Begin with `architectures`, in order, as workers are free; return a ticket for each."""
+        return self._scheduler.submit(_tasks(architectures))
+
+    def finished(self) -> list[tuple[int, Evaluation]]:
+        """Wait for children and return (ticket, evaluation) of those that are finished."""
+        return self._scheduler.finished()
 
     def close(self) -> None:
         """End the worker processes; a closed evaluator trains nothing more."""
-        if self._pool is not None:
-            self._pool.close()
+        self._scheduler.close()
 
     @abstractmethod
     def _cost(self, architecture: Any) -> float:
         """Return what training `architecture` costs, in no particular unit."""
 
-    def _train_here(self, task: Mapping[str, Any]) -> Evaluation:
-        if self._run is None:
-            self._run = resolve_name(self._job)(self._settings)
+
+class ThisProcess:
+    """A backend that trains in this process, one child after the other, without limits."""
+
+    workers = 1
+
+    def __init__(self, job: str, settings: Mapping[str, Any]) -> None:
+        """Have `job` set up with `settings` when the first child is trained."""
+        self._set_up = partial(resolve_name(job), settings)
+        self._run: Callable[[Task], Mapping[str, Any]] | None = None
+        self._begun: list[tuple[int, Task]] = []
+
+    def begin(self, ticket: int, task: Task) -> None:
+        """Take in a task."""
+        self._begun.append((ticket, task))
+
+    def ended(self) -> list[tuple[int, Evaluation]]:
+        """Train the child that was begun."""
+        begun, self._begun = self._begun, []
+        return [(ticket, self._trained(task)) for ticket, task in begun]
+
+    def stop(self) -> None:
+        """Forget what was begun."""
+        self._begun = []
+
+    def _trained(self, task: Task) -> Evaluation:
+        self._run = self._run or self._set_up()
         try:
             return Evaluation.from_plain(self._run(task))
         except Exception:
@@ -125,12 +177,14 @@ class ImageChildren(Children):
         image_size: int | None = None,
         seed: int = 0,
         device: str = "auto",
-        workers: int | None = None,
+        workers: int | str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
         time_limit: float | None = None,
         memory_limit: float | None = None,
         latency: bool = False,
     ) -> None:
-        """Read the images; see `Children` for `device`, `workers`, the limits and `latency`.
+        """Read the images; see `Children` for `device`, `workers` and all after them.
 
         `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
         `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
@@ -160,9 +214,12 @@ class ImageChildren(Children):
             seed=seed,
             device=device,
             workers=workers,
+            cpus=cpus,
+            gpus=gpus,
             time_limit=time_limit,
             memory_limit=memory_limit,
             latency=latency,
+            packed=partial(pack, images),
         )
 
     def costs(self, architecture: Any) -> Mapping[str, float]:
@@ -198,12 +255,14 @@ class TextChildren(Children):
         valid_size: int | None = None,
         seed: int = 0,
         device: str = "auto",
-        workers: int | None = None,
+        workers: int | str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
         time_limit: float | None = None,
         memory_limit: float | None = None,
         latency: bool = False,
     ) -> None:
-        """Read the text; see `Children` for `device`, `workers`, the limits and `latency`.
+        """Read the text; see `Children` for `device`, `workers` and all after them.
 
         `corpus`, `unit`, `vocabulary_size`, `train_size` and `valid_size` are those of
         `nasgym.data.load_text`; `recipe` is a name in LANGUAGE_RECIPES, in which `epochs`,
@@ -237,9 +296,12 @@ class TextChildren(Children):
             seed=seed,
             device=device,
             workers=workers,
+            cpus=cpus,
+            gpus=gpus,
             time_limit=time_limit,
             memory_limit=memory_limit,
             latency=latency,
+            packed=partial(pack, text),
         )
 
     def costs(self, architecture: Any) -> Mapping[str, float]:
@@ -270,6 +332,10 @@ def recipe_named(name: str, recipes: Mapping[str, AnyRecipe], **changes: Any) ->
     _check_whole(1, epochs=changes.get("epochs"))
     wanted = {field: value for field, value in changes.items() if value is not None}
     return replace(recipes[name], **wanted)
+
+
+def _tasks(architectures: Sequence[Any]) -> list[Task]:
+    return [{"architecture": plain(architecture)} for architecture in architectures]
 
 
 def _check_whole(least: int, **values: int | None) -> None:
