@@ -58,6 +58,10 @@ class AskTellAgent(Agent):
     batch: int | None = None
     """Children proposed at a time; None: as many as the environment runs in parallel."""
 
+    one_by_one: bool = False
+    """Whether it learns from a child as well as from a batch, while others are being trained: then
+    it can also search asynchronously."""
+
     @abstractmethod
     def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
         """Return `count` strings of `space`."""
@@ -73,6 +77,23 @@ class AskTellAgent(Agent):
             env.check_seconds()
             strings = self.propose(env.space, min(self.batch or env.num_envs, left))
             self.learn(env.play(strings))
+            env.checkpoint(self.state)
+
+    def search_asynchronously(self, env: Any, budget: int) -> None:
+        """Search like `search`, but propose a string as soon as a worker is free.
+
+        No worker waits for the others of a wave. What is proposed depends on the order in which
+        children finish, so a seed does not repeat the search; the archive does, when it goes on.
+        """
+        if not self.one_by_one:
+            raise ValueError(f"{type(self).__name__} learns from batches, not one by one")
+        env = env.unwrapped
+        while env.wants(budget) or env.under_way:
+            if env.wants(budget):
+                env.submit(self.propose(env.space, 1))
+                continue
+            for trial in env.finished():
+                self.learn([trial])
             env.checkpoint(self.state)
 
 

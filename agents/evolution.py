@@ -14,6 +14,8 @@ from nasgym.space import SearchSpace, Tokens
 class RegularizedEvolution(AskTellAgent):
     """A queue of `population` strings; each child mutates the best of `sample` drawn from it."""
 
+    one_by_one = True
+
     def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
         """`population` and `sample` are P and S of the paper; smaller ones suit small budgets."""
         if not 1 <= sample <= population:

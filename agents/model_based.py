@@ -92,6 +92,8 @@ class ModelBased(AskTellAgent):
     children before them had turned out as the model predicts.
     """
 
+    one_by_one = True
+
     def __init__(self, seed: int = 0, **options: Any) -> None:
         """`options` are fields of `Settings`."""
         self.settings = with_options(Settings(), options, "model_based")
@@ -100,7 +102,7 @@ class ModelBased(AskTellAgent):
         self.children: dict[Hashable, tuple[Tokens, float]] = {}
         self._learner: Learner | None = None
         self._saved: bytes | None = None
-        self._proposed: list[Form] = []
+        self._pending: dict[Tokens, Form] = {}
         self._entropy: list[tuple[int, float]] = []
         self._nats: float | None = None
 
@@ -115,23 +117,28 @@ class ModelBased(AskTellAgent):
         """Return uniform strings until there are enough children, then the best imagined."""
         if self._learner is None:
             self._learner = self._begin(space)
-        missing = self.settings.first - len(self.children) if self.children else count
-        uniform = self._unseen(space, set(self.children))
+        pending = list(self._pending.values())
+        known = len(self.children) + len(pending)
+        missing = self.settings.first - known if self.children else count
+        uniform = self._unseen(space, {*self.children, *(form.key for form in pending)})
         strings = list(islice(uniform, max(0, min(missing, count))))
         with one_thread():
             if len(strings) < count:
-                strings += self._best(space, count - len(strings), self._forms(space, strings))
-        self._proposed = self._forms(space, strings)
+                others = pending + self._forms(space, strings)
+                strings += self._best(space, count - len(strings), others)
+        self._pending |= zip(strings, self._forms(space, strings), strict=True)
         return strings
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Take in the children; the model is fitted when it is asked."""
-        for trial, form in zip(trials, self._proposed, strict=True):
+        for trial in trials:
             if not math.isfinite(trial.reward):
                 raise ValueError(
                     f"the reward of child {trial.number} is {trial.reward}: it must be finite"
                 )
-            self.children[form.key] = form.tokens, trial.reward
+            form = self._pending.pop(trial.tokens, None)
+            if form is not None:  # else the string was proposed twice and is known by now
+                self.children[form.key] = form.tokens, trial.reward
         if self._nats is not None:
             self._entropy.append((trials[-1].number + 1, self._nats))
 
@@ -147,8 +154,10 @@ class ModelBased(AskTellAgent):
             "controller": self._learner.controller.state_dict(),
             "adam": self._learner.adam.state_dict(),
             "children": json.dumps([(key, *child) for key, child in self.children.items()]),
+            "pending": json.dumps([(tokens, *form) for tokens, form in self._pending.items()]),
             "generator": generator_state(self.rng),
             "entropy": self._entropy,
+            "nats": self._nats,
         }
         return packed(state)
 
@@ -156,9 +165,14 @@ class ModelBased(AskTellAgent):
         """Go back to what `state` returned."""
         known = unpacked(state)
         self.children = {
-            tuple(key) if isinstance(key, list) else key: (tuple(tokens), reward)
+            _hashable(key): (tuple(tokens), reward)
             for key, tokens, reward in json.loads(known["children"])
         }
+        self._pending = {
+            tuple(tokens): Form(_hashable(key), tuple(form))
+            for tokens, key, form in json.loads(known.get("pending", "[]"))
+        }
+        self._nats = known.get("nats")
         self.rng = generator_from(known["generator"])
         self._entropy = list(known["entropy"])
         self._learner, self._saved = None, state
@@ -253,6 +267,11 @@ class ModelBased(AskTellAgent):
                     break
             taken.add(form.key)
             yield tokens
+
+
+def _hashable(key: Any) -> Hashable:
+    """Return a key that was saved as JSON, which knows no tuples, as it was."""
+    return tuple(key) if isinstance(key, list) else key
 
 
 def _standardised(values: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from nasgym.space import SearchSpace, Tokens
 class RandomSearch(AskTellAgent):
     """Draw every decision uniformly, or, with `uniform="strings"`, every string."""
 
+    one_by_one = True
+
     def __init__(self, seed: int = 0, *, uniform: str = "decisions") -> None:
         """`uniform` is "decisions" or "strings"; they differ in spaces with branches only."""
         if uniform not in ("decisions", "strings"):

@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 from filelock import FileLock, Timeout
 
-from nasgym.agents import Agent, make
+from nasgym.agents import Agent, AskTellAgent, make
 from nasgym.archive import Archive, Trial
 from nasgym.constraints import refused
 from nasgym.files import write_atomically
@@ -58,6 +58,8 @@ class Plan:
     """Options of the environment, plain data."""
     agent_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the agent, plain data."""
+    asynchronous: bool = False
+    """Whether a string is proposed as soon as a worker is free, not in waves."""
     seconds: float | None = None
     """Budget: the search also ends when the seconds of all its children reach this. A child that is
     proposed again is charged again, as in the protocols of published tables."""
@@ -123,8 +125,11 @@ class Run:
                 plan = json.dumps(asdict(self.plan), indent=2)
                 write_atomically(self.folder / "search.json", plan)
                 env.listeners += [*listeners(env), self._watch_failures()]
+                search = agent.search
+                if self.plan.asynchronous:
+                    search = cast(AskTellAgent, agent).search_asynchronously
                 with env.limited_to(self.plan.children, self.plan.seconds):
-                    agent.search(env, self.plan.children)
+                    search(env, self.plan.children)
                 env.save(agent.state)
             finally:
                 env.close()
@@ -134,6 +139,11 @@ class Run:
         """Return the environment and the agent as they were when the agent was last saved."""
         plan = self.plan
         agent = make(plan.agent, plan.seed, **plan.agent_options)
+        if plan.asynchronous and not getattr(agent, "one_by_one", False):
+            raise SearchError(
+                f"{plan.agent} learns from batches and cannot search asynchronously: choose "
+                f"random, evolution, model_based or reinforce_async, or leave --asynchronous out"
+            )
         options = {**plan.env_options, "archive": str(self.archive_path)}
         if plan.workers is not None:
             options["workers"] = plan.workers

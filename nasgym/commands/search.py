@@ -39,14 +39,17 @@ class Search:
     """Budget: children to train. [200]"""
     seconds: float | None = None
     """Budget: seconds of training, those a table would have taken too. [none]"""
-    workers: int | None = None
-    """Children trained at the same time; does not change what is found. [one a core]"""
+    workers: int | str | None = None
+    """Children trained at the same time, or where: ray, auto or ray://HOST:PORT is a cluster. Does
+    not change what is found. [one a core]"""
     out: Path | None = None
     """Folder of the run. [runs/ENV-AGENT-SEED or runs/PRESET-AGENT-SEED]"""
     seed: int | None = None
     """Seed of the agent; `--set seed=...` is the children's. [0]"""
     num_envs: int | None = None
     """Children proposed at a time and trained as one batch. [8]"""
+    asynchronous: bool | None = None
+    """Propose a string as soon as a worker is free, instead of in waves. [no]"""
     set: tuple[str, ...] = ()
     """Options of the environment, such as layers=8 epochs=3."""
     agent_set: tuple[str, ...] = ()
@@ -95,7 +98,16 @@ class Search:
     def _given(self) -> dict[str, Any]:
         given: dict[str, Any] = {
             name: value
-            for name in ("env", "agent", "children", "seconds", "workers", "seed", "num_envs")
+            for name in (
+                "env",
+                "agent",
+                "children",
+                "seconds",
+                "workers",
+                "seed",
+                "num_envs",
+                "asynchronous",
+            )
             if (value := getattr(self, name)) is not None
         }
         if self.set:
