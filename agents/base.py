@@ -97,6 +97,18 @@ class AskTellAgent(Agent):
             env.checkpoint(self.state)
 
 
+def resume(agent: Agent, env: Any) -> bool:
+    """Go back to the agent's last state in the archive of `env`; return whether there is one.
+
+    What happened since is replayed as the agent goes on.
+    """
+    for saved in env.archive.agent_states():
+        agent.restore(saved.state)
+        env.resume(saved.trials, saved.proposals)
+        return True
+    return False
+
+
 def generator_state(rng: np.random.Generator) -> bytes:
     """Return the state of `rng`, for `generator_from`."""
     return json.dumps(rng.bit_generator.state).encode()

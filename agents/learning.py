@@ -1,6 +1,7 @@
 """Learning: what agents whose policy is a torch module have in common."""
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 
 Settings = TypeVar("Settings", bound=Any)
+
+FOREIGN_STATE = "the archive holds a state that no agent of nasgym saved"
 
 
 def with_options(settings: Settings, options: Mapping[str, Any], agent: str) -> Settings:
@@ -28,8 +31,18 @@ def packed(state: Mapping[str, Any]) -> bytes:
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
-    """Return what `packed` was given; nothing but tensors and plain data is made of the bytes."""
-    state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+    """Return what `packed` was given; nothing but tensors and plain data is made of the bytes.
+
+    Raises ValueError, in one line, if they are something else: an archive comes from anywhere.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about what is no state
+            state = torch.load(io.BytesIO(data), weights_only=True)
+    except Exception as error:  # anything; torch's own words advise to read it anyway
+        kind = type(error).__name__
+        raise ValueError(f"{FOREIGN_STATE}: reading stopped at {kind}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{FOREIGN_STATE}: it is a {type(state).__name__}")
     return state
 
 

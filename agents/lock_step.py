@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from nasgym.agents.reinforce import SMALLEST_SPREAD, MovingAverage
+from nasgym.agents.advantages import SMALLEST_SPREAD, MovingAverage
 from nasgym.vector import NASVectorEnv
 
 

@@ -6,7 +6,6 @@ children trained so far expects of them (the idea of Dyna: Sutton 1991).
 """
 
 import json
-import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasgym.agents.advantages import rewards_of
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.agents.controller import Controller
 from nasgym.agents.learning import one_thread, packed, unpacked, with_options
@@ -131,14 +131,10 @@ class ModelBased(AskTellAgent):
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Take in the children; the model is fitted when it is asked."""
-        for trial in trials:
-            if not math.isfinite(trial.reward):
-                raise ValueError(
-                    f"the reward of child {trial.number} is {trial.reward}: it must be finite"
-                )
+        for trial, reward in zip(trials, rewards_of(trials), strict=True):
             form = self._pending.pop(trial.tokens, None)
             if form is not None:  # else the string was proposed twice and is known by now
-                self.children[form.key] = form.tokens, trial.reward
+                self.children[form.key] = form.tokens, reward
         if self._nats is not None:
             self._entropy.append((trials[-1].number + 1, self._nats))
 

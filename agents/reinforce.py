@@ -1,23 +1,19 @@
 """REINFORCE with the paper's controller (Zoph & Le 2017, sections 3.2 and 4.1), or PPO's clip."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from nasgym.agents.advantages import Advantages, rewards_of
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.agents.controller import Controller
 from nasgym.agents.learning import one_thread, packed, unpacked, with_options
 from nasgym.archive import Trial
 from nasgym.space import SearchSpace, Tokens
-
-SMALLEST_SPREAD = 1e-6
-"""Rewards closer together than this are equal; nothing is divided by less."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,8 @@ points below the optimum (0.87 +- 0.25), but a mean of the last 50 that is 0.8 +
 class Reinforce(AskTellAgent):
     """Sample m strings, train their children, follow the gradient of the expected reward.
 
-    The gradient is (1/m) sum_k grad log P(string k) (R_k - b), where b averages earlier rewards
-    alone: it does not depend on the strings it is subtracted for, so nothing is biased. The first
-    batch has no earlier rewards and its own mean for b: that is (m - 1) / m of the gradient with
-    the mean of the others, which is not biased either.
+    The gradient is (1/m) sum_k grad log P(string k) (R_k - b), where b averages earlier rewards:
+    see `Advantages`.
     """
 
     def __init__(self, seed: int = 0, *, preset: str = "paper", **options: Any) -> None:
@@ -98,8 +92,7 @@ class Reinforce(AskTellAgent):
         self.batch = self.settings.batch
         self.seed = seed
         self.rng = np.random.default_rng(seed)
-        self.baseline = MovingAverage(self.settings.decay)
-        self.spread = MovingAverage(self.settings.decay)
+        self.advantages = Advantages(self.settings.decay, self.settings.standardise)
         self._learner: tuple[Controller, torch.optim.Adam] | None = None
         self._saved: bytes | None = None
         self._entropy: list[tuple[int, float]] = []
@@ -116,7 +109,7 @@ class Reinforce(AskTellAgent):
         if self._learner is None:
             raise RuntimeError("propose strings first: the controller is made for their space")
         controller, adam = self._learner
-        advantages = torch.from_numpy(self._advantages(trials))
+        advantages = torch.from_numpy(self.advantages.of(rewards_of(trials)))
         strings = [trial.tokens for trial in trials]
         before: Tensor | None = None
         with one_thread():
@@ -142,7 +135,7 @@ class Reinforce(AskTellAgent):
         state = {
             "controller": controller.state_dict(),
             "adam": adam.state_dict(),
-            "averages": [asdict(average) for average in (self.baseline, self.spread)],
+            "averages": self.advantages.state(),
             "generator": generator_state(self.rng),
             "entropy": self._entropy,
         }
@@ -151,7 +144,7 @@ class Reinforce(AskTellAgent):
     def restore(self, state: bytes) -> None:
         """Go back to what `state` returned."""
         known = unpacked(state)
-        self.baseline, self.spread = (MovingAverage(**average) for average in known["averages"])
+        self.advantages.restore(known["averages"])
         self.rng = generator_from(known["generator"])
         self._entropy = list(known["entropy"])
         self._learner, self._saved = None, state
@@ -166,21 +159,6 @@ class Reinforce(AskTellAgent):
             adam.load_state_dict(known["adam"])
         return controller, adam
 
-    def _advantages(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
-        """Return how much better each child is than earlier ones, which they join."""
-        for trial in trials:
-            if not math.isfinite(trial.reward):
-                raise ValueError(
-                    f"the reward of child {trial.number} is {trial.reward}: it must be finite"
-                )
-        rewards = np.array([trial.reward for trial in trials])
-        advantages = rewards - self.baseline.value_or(rewards)
-        squares = advantages**2
-        scale = math.sqrt(self.spread.value_or(squares)) if self.settings.standardise else 1.0
-        self.baseline.update(rewards)
-        self.spread.update(squares)
-        return advantages / max(scale, SMALLEST_SPREAD)
-
 
 def gains(log_prob: Tensor, before: Tensor, advantages: Tensor, clip: float) -> Tensor:
     """Return what each string adds to the objective, (m,).
@@ -193,25 +171,3 @@ def gains(log_prob: Tensor, before: Tensor, advantages: Tensor, clip: float) -> 
         return log_prob * advantages
     ratio = (log_prob - before).exp()
     return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-
-
-@dataclass
-class MovingAverage:
-    """An exponential moving average, corrected for its start from nothing."""
-
-    decay: float
-    """What is left of a value's weight after the next one."""
-    total: float = 0.0
-    """The weighted sum of the values."""
-    weight: float = 0.0
-    """The sum of the weights; 0 before the first value."""
-
-    def value_or(self, values: NDArray[np.float64]) -> float:
-        """Return the average, or that of `values` if there was none before."""
-        return self.total / self.weight if self.weight else float(values.mean())
-
-    def update(self, values: Iterable[float]) -> None:
-        """Take in `values`, one after the other."""
-        for value in values:
-            self.total = self.decay * self.total + (1 - self.decay) * float(value)
-            self.weight = self.decay * self.weight + (1 - self.decay)

@@ -23,11 +23,11 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from nasgym.agents.advantages import MovingAverage
 from nasgym.agents.base import Agent
-from nasgym.agents.learning import packed, unpacked
+from nasgym.agents.learning import FOREIGN_STATE, packed, unpacked
 from nasgym.agents.lock_step import LockStep, Standardised
 from nasgym.agents.q_learning import IndependentDQN
-from nasgym.agents.reinforce import MovingAverage
 from nasgym.registry import did_you_mean
 from nasgym.vector import NASVectorEnv
 
@@ -86,18 +86,25 @@ class StableBaselines(Agent):
         """Collect rollouts of whole episodes, learn from each, save, until the budget is spent."""
         env = env.unwrapped
         vec_env = LockStep(env) if isinstance(env, NASVectorEnv) else DummyVecEnv([lambda: env])
-        waves = -(-self.children_per_update // env.num_envs)
         env.reset()
         saved = self.state()
-        model = self.build(Standardised(vec_env, self.decay), waves * env.episode_length)
+        model = self.build(Standardised(vec_env, self.decay), self._steps(env))
         if saved is not None:
             _load(model, saved)
         self.model = model
         with env.limited_to(budget):
             while env.trials < budget:
-                self.align(model, waves * env.episode_length)
+                self.align(model, self._steps(env))
                 model.learn(1, reset_num_timesteps=False)
                 env.checkpoint(self.state)
+
+    def _steps(self, env: Any) -> int:
+        """Return the steps of the next rollout: it ends where episodes get longer, so all fit."""
+        children = self.children_per_update
+        if env.grow_by:
+            children = min(children, env.grow_every - env.trials % env.grow_every)
+        waves = -(-children // env.num_envs)
+        return int(waves * env.episode_length)
 
     @abstractmethod
     def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
@@ -105,7 +112,7 @@ class StableBaselines(Agent):
 
     @abstractmethod
     def align(self, model: Any, steps: int) -> None:
-        """Let rollouts hold `steps` steps: episodes get longer as the ceiling grows."""
+        """Let the next rollout hold `steps` steps: as the ceiling grows, episodes do."""
 
     def made(self, env: Standardised, **sizes: Any) -> Any:
         """Return the algorithm with all options; ValueError for a value that it does not take."""
@@ -263,7 +270,16 @@ def _dump(model: Any) -> bytes:
 
 
 def _load(model: Any, data: bytes) -> None:
+    """Go back to what `_dump` returned; ValueError, in one line, for what it never would have."""
     state = unpacked(data)
+    try:
+        _restore(model, state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        kind = type(model).__name__
+        raise ValueError(f"{FOREIGN_STATE}, not {kind} here ({type(error).__name__})") from None
+
+
+def _restore(model: Any, state: Mapping[str, Any]) -> None:
     model.policy.load_state_dict(state["policy"])
     model.policy.optimizer.load_state_dict(state["optimizer"])
     model.env.averages = [MovingAverage(**average) for average in state["averages"]]

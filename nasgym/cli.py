@@ -14,6 +14,7 @@ from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
 from nasgym.commands.export import Export
 from nasgym.commands.leaderboard import Leaderboard
+from nasgym.commands.replay import ReplayRun
 from nasgym.commands.report import Report
 from nasgym.commands.results import Results
 from nasgym.commands.search import Search
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "show": Show,
     "track": Track,
     "report": Report,
+    "replay": ReplayRun,
     "watch": Watch,
     "train": Train,
     "export": Export,
