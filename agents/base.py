@@ -89,9 +89,9 @@ class AskTellAgent(Agent):
             raise ValueError(f"{type(self).__name__} learns from batches, not one by one")
         env = env.unwrapped
         while env.wants(budget) or env.under_way:
-            if env.wants(budget):
-                env.submit(self.propose(env.space, 1))
-                continue
+            with env.gathering():
+                while env.wants(budget):
+                    env.submit(self.propose(env.space, 1))
             for trial in env.finished():
                 self.learn([trial])
             env.checkpoint(self.state)

@@ -1,6 +1,7 @@
 """Learning: what agents whose policy is a torch module have in common."""
 
 import io
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +44,24 @@ def unpacked(data: bytes) -> dict[str, Any]:
         raise ValueError(f"{FOREIGN_STATE}: reading stopped at {kind}") from None
     if not isinstance(state, dict):
         raise ValueError(f"{FOREIGN_STATE}: it is a {type(state).__name__}")
+    _intern(state)
     return state
+
+
+def _intern(data: Any) -> None:
+    """Make the keys in `data` the very strings of a program's text.
+
+    What is packed again then has the same bytes, whether or not it was unpacked in between: the
+    format writes a string once and refers to it where it meets the same object.
+    """
+    if isinstance(data, dict):
+        for key, value in list(data.items()):
+            _intern(value)
+            del data[key]
+            data[sys.intern(key) if isinstance(key, str) else key] = value
+    elif isinstance(data, list):
+        for value in data:
+            _intern(value)
 
 
 @contextmanager

@@ -144,11 +144,16 @@ class ModelBased(AskTellAgent):
 
     def state(self) -> bytes | None:
         """Return weights, Adam's moments, children and the generator; None before the first."""
-        if self._learner is None:
-            return self._saved
+        if self._learner is not None:
+            controller, adam, _ = self._learner
+            weights = {"controller": controller.state_dict(), "adam": adam.state_dict()}
+        elif self._saved is not None:
+            known = unpacked(self._saved)
+            weights = {name: known[name] for name in ("controller", "adam")}
+        else:
+            return None
         state = {
-            "controller": self._learner.controller.state_dict(),
-            "adam": self._learner.adam.state_dict(),
+            **weights,
             "children": json.dumps([(key, *child) for key, child in self.children.items()]),
             "pending": json.dumps([(tokens, *form) for tokens, form in self._pending.items()]),
             "generator": generator_state(self.rng),

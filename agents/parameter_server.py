@@ -117,7 +117,13 @@ class ParameterServer:
     """The parameters of a controller, held by shards, in versions numbered from 0."""
 
     def __init__(self, shards: Sequence[Actor], values: Values, accumulate: int = 1) -> None:
-        """Share `values` out to the shards; every `accumulate` gradients make a version."""
+        """Share `values` out to the shards; every `accumulate` gradients make a version.
+
+        Raises ValueError if there are more shards than parameters.
+        """
+        elements = sum(len(array) for array in values)
+        if len(shards) > elements:
+            raise ValueError(f"{len(shards)} shards are more than {elements} parameters")
         self.shards = shards
         self.accumulate = accumulate
         self.version = 0
@@ -165,7 +171,12 @@ class ParameterServer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned, with as many shards."""
+        """Go back to what `state` returned; ValueError if it is of another number of shards."""
+        if len(state["adam"]) != len(self.shards):
+            raise ValueError(
+                f"the state is of {len(state['adam'])} shards, not {len(self.shards)}: the number "
+                f"cannot change in a run"
+            )
         self.version = state["version"]
         self.versions = {number: _arrays(values) for number, values in state["versions"].items()}
         self.pending = [_arrays(gradient) for gradient in state["pending"]]
