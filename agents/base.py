@@ -18,6 +18,9 @@ from nasgym.space import SearchSpace, Tokens
 class Agent(ABC):
     """The interface of every agent; its constructor takes `seed` and its own options."""
 
+    in_waves: bool = True
+    """Whether `search` waits for a whole batch of children before it proposes others."""
+
     @abstractmethod
     def search(self, env: Any, budget: int) -> None:
         """Search `env` until it has finished `budget` children.

@@ -103,6 +103,8 @@ class Seat:
 class ReinforceAsync(Agent):
     """Sample with many replicas, and update whenever one of them has all its children."""
 
+    in_waves = False
+
     def __init__(self, seed: int = 0, *, preset: str = "paper", **options: Any) -> None:
         """`preset` is a name in `PRESETS`; `options` are fields of `Settings` and override it."""
         if preset not in PRESETS:

@@ -6,13 +6,11 @@ default that changes one day changes them. A name stands for a number only in re
 * recipe "paper" for images: SGD with Nesterov momentum 0.9, learning rate 0.1, weight decay 1e-4,
   whitened images, random crops and mirroring, the best of the last 5 epochs (section 4.1);
 * recipe "paper" for text: 2 layers, dropout of embeddings and recurrent connections (section 4.2);
-* `reinforce` draws the weights of its controller from [-0.08, 0.08], optimises with Adam and
+* `reinforce_async` draws the weights of its controller from [-0.08, 0.08], optimises with Adam and
   subtracts a moving average of the rewards, whose decay the paper does not give (section 4.1).
 
-One thing is not the paper's. It trained 800 children at a time (400 for text), those of 100 (400)
-replicas of the controller, which a parameter server updated asynchronously (section 3.2). Here one
-controller proposes a wave of children and learns from it before it proposes the next: as many as
-one replica had for images, as many as the server made one update of for text.
+The paper trained 800 children at a time (400 for text). With fewer workers fewer replicas have
+children in training at a time, so that gradients are less stale than the paper's.
 """
 
 from collections.abc import Mapping
@@ -24,7 +22,7 @@ from nasgym.search import Plan
 SEARCHES: Mapping[str, Plan] = {
     "paper-cifar10": Plan(
         "NAS-CIFAR10-v0",
-        agent="reinforce",
+        agent="reinforce_async",
         children=12_800,  # section 4.1
         num_envs=8,
         env_options={
@@ -48,14 +46,22 @@ SEARCHES: Mapping[str, Plan] = {
             "epochs": 50,
             "reward": "accuracy_cubed",
         },
-        # Section 4.1: two LSTM layers of 35 units, and m = 8 children an update.
-        agent_options={"preset": "paper", "lr": 0.0006, "hidden": 35, "batch": 8},
+        # Section 4.1: two LSTM layers of 35 units; 20 shards, 100 replicas, m = 8 children an update.
+        agent_options={
+            "preset": "paper-cifar10",
+            "lr": 0.0006,
+            "hidden": 35,
+            "shards": 20,
+            "replicas": 100,
+            "batch": 8,
+            "accumulate": 1,
+        },
     ),
     "paper-ptb": Plan(
         "NAS-PTB-v0",
-        agent="reinforce",
+        agent="reinforce_async",
         children=15_000,  # section 4.2
-        num_envs=10,
+        num_envs=8,
         env_options={
             # Sections 3.4 and 4.2, search space.
             "base": 8,
@@ -72,8 +78,17 @@ SEARCHES: Mapping[str, Plan] = {
             "reward": "perplexity",
             "reward_constant": 80.0,
         },
-        # Section 4.2: the controller of section 4.1 at another rate, 10 gradients an update.
-        agent_options={"preset": "paper", "lr": 0.0005, "hidden": 35, "batch": 10},
+        # Section 4.2: the controller of section 4.1 at another rate; 20 shards, 400 replicas of a
+        # child each, 10 gradients an update.
+        agent_options={
+            "preset": "paper-ptb",
+            "lr": 0.0005,
+            "hidden": 35,
+            "shards": 20,
+            "replicas": 400,
+            "batch": 1,
+            "accumulate": 10,
+        },
     ),
 }
 """Plans by the name that `nasgym search --preset` knows."""

@@ -10,7 +10,7 @@ import pytest
 
 from nasgym import cost
 from nasgym.agents import make
-from nasgym.agents.reinforce import PRESETS, Settings
+from nasgym.agents.reinforce_async import PRESETS, Settings
 from nasgym.cli import main
 from nasgym.commands.search import Search
 from nasgym.presets import SEARCHES, SPENT, filled
@@ -46,9 +46,10 @@ def environment(name: str) -> Any:
 
 def test_cifar10_is_the_paper_s() -> None:
     plan = SEARCHES["paper-cifar10"]
-    assert (plan.children, plan.num_envs, plan.agent) == (12_800, 8, "reinforce")
+    assert (plan.children, plan.num_envs, plan.agent) == (12_800, 8, "reinforce_async")
     agent: Any = make(plan.agent, **plan.agent_options)
-    assert agent.settings == Settings(lr=0.0006, batch=8, hidden=35) == PRESETS["paper"]
+    paper = Settings(lr=0.0006, batch=8, hidden=35, shards=20, replicas=100, accumulate=1)
+    assert agent.settings == paper == PRESETS["paper-cifar10"]
     options = plan.env_options
     assert options["train_size"] == 45_000 and options["valid_size"] == 5_000
     assert options["reward"] == "accuracy_cubed" and options["epochs"] == 50
@@ -71,9 +72,10 @@ def test_cifar10_is_the_paper_s() -> None:
 
 def test_ptb_is_the_paper_s() -> None:
     plan = SEARCHES["paper-ptb"]
-    assert (plan.children, plan.num_envs, plan.agent) == (15_000, 10, "reinforce")
+    assert (plan.children, plan.num_envs, plan.agent) == (15_000, 8, "reinforce_async")
     agent: Any = make(plan.agent, **plan.agent_options)
-    assert agent.settings == Settings(lr=0.0005, batch=10, hidden=35)
+    paper = Settings(lr=0.0005, batch=1, hidden=35, shards=20, replicas=400, accumulate=10)
+    assert agent.settings == paper == PRESETS["paper-ptb"]
     options = plan.env_options
     assert (options["epochs"], options["parameters"]) == (35, 20_000_000)
     assert options["reward"] == "perplexity" and options["reward_constant"] == 80
@@ -111,7 +113,7 @@ def test_options_override_one_by_one(tmp_path: Path) -> None:
     assert (plan.children, plan.seed, plan.workers, plan.num_envs) == (20, 3, 2, 8)
     assert plan.env_options == {**paper.env_options, "epochs": 2}
     assert plan.agent_options == {**paper.agent_options, "lr": 0.01}
-    assert plan_of(tmp_path, preset="paper-cifar10", agent="reinforce") == paper
+    assert plan_of(tmp_path, preset="paper-cifar10", agent="reinforce_async") == paper
 
 
 def test_another_agent_gets_none_of_the_controller_s_options(tmp_path: Path) -> None:
