@@ -8,7 +8,9 @@ from typing import Any
 import gymnasium as gym
 import tyro
 
+from nasgym.actors import ActorLost
 from nasgym.archive import ArchiveError
+from nasgym.commands.archive import ArchiveCommand
 from nasgym.commands.catalogue import Agents, Envs
 from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
@@ -38,6 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": Export,
     "compare": Compare,
     "leaderboard": Leaderboard,
+    "archive": ArchiveCommand,
     "results": Results,
     "envs": Envs,
     "agents": Agents,
@@ -48,6 +51,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 MISTAKES = (
     ValueError,
     OSError,
+    ActorLost,
     ArchiveError,
     MirrorError,
     ReplayError,

@@ -35,12 +35,13 @@ class Finished:
 
     @property
     def agent(self) -> str:
-        """Return the agent with its options, and children a wave if they are not the usual ones."""
+        """Return the agent with its options, and how it proposes strings if not as usual."""
         options = dict(self.plan.agent_options)
         if self.plan.num_envs != Plan.num_envs:
             options["num_envs"] = self.plan.num_envs
         named = (f"{name}={value}" for name, value in sorted(options.items()))
-        return " ".join([self.plan.agent, *named])
+        how = ["asynchronous"] if self.plan.asynchronous else []
+        return " ".join([self.plan.agent, *named, *how])
 
     @property
     def environment(self) -> tuple[str, Mapping[str, Any]]:
@@ -164,7 +165,7 @@ def _language(trials: Iterable[Trial]) -> bool:
 def _read(folder: Path) -> Finished:
     run = Run(folder)
     with closing(run.archive()) as archive:
-        trials = list(archive)
+        trials = list(archive.outlines(["perplexity"]))
     if not trials:
         raise SearchError(f"no child of {folder} is finished yet")
     return Finished(folder, run.plan, trials)

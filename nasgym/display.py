@@ -1,11 +1,12 @@
 """What a search shows while it runs: a live panel in a terminal, plain lines elsewhere."""
 
 import json
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Self
 
@@ -97,14 +98,28 @@ class Display(Panel):
         """Show how far `progress` is; see `Panel`."""
         super().__init__(console, as_json=as_json)
         self.progress = progress
+        self._full = False
 
     def show(self, trial: Trial) -> None:
         """Take in a finished child."""
         self.progress.add(trial)
         if self.as_json:
-            write_line(self.console.file, trial_json(trial))
+            self._write(trial_json(trial))
         elif self._live is None:
-            write_line(self.console.file, self._line(trial))
+            self._write(self._line(trial))
+
+    def _write(self, line: str) -> None:
+        """Write a line; output into a file on a full disk costs one warning and no child."""
+        if self._full:
+            return
+        try:
+            write_line(self.console.file, line)
+        except BrokenPipeError:  # nobody reads any more
+            raise
+        except OSError as error:
+            self._full = True
+            with suppress(OSError):
+                print(f"no more is shown, but the search goes on: {error}", file=sys.stderr)
 
     def _line(self, trial: Trial) -> str:
         progress, outcome = self.progress, trial.status + (", cached" if trial.cached else "")

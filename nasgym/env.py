@@ -3,12 +3,12 @@
 import operator
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.error import InvalidAction, ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
 from nasgym.archive import Archive, Trial
@@ -68,8 +68,10 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     * `reward="accuracy"`: see Rewards.
     * `limits=None`: the most a child may have, such as `{"parameters": 50_000}`, of what the
       evaluator's `costs` knows beforehand. A child beyond is not trained: it is "invalid".
-    * `archive=None`: a path or an `Archive` to record in; in memory if None. An archive that
-      holds trials is continued; children in it are not trained again.
+    * `archive=None`: a path or an `Archive` to record in; in memory if None. A child that is in it
+      is not trained again, whoever trained it.
+    * `run=None`: which run of the archive at that path to go on with, or to begin; no other process
+      can have it meanwhile. None is "main", or "main-2", "main-3", ... if that is taken.
     * `grow_by=0`, `grow_every=1600`: the ceiling of layers starts at `space.layers` and grows by
       `grow_by` after every `grow_every` children, up to `space.max_layers`.
     * `render_mode=None`: "ansi" (text) or "rgb_array" (a drawing, uint8, height x width x 3).
@@ -93,24 +95,27 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         reward: str | Reward = "accuracy",
         limits: Mapping[str, float] | None = None,
         archive: Archive | str | Path | None = None,
+        run: str | None = None,
         grow_by: int = 0,
         grow_every: int = 1600,
         render_mode: str | None = None,
     ) -> None:
         """See the class for the arguments."""
+        self.render_mode = check_render_mode(render_mode)
         super().__init__(
             space,
             evaluator,
             reward=reward,
             limits=limits,
             archive=archive,
+            run=run,
             grow_by=grow_by,
             grow_every=grow_every,
         )
-        self.render_mode = check_render_mode(render_mode)
         observation_space, self.action_space = gym_spaces(space)
         self.observation_space = observation_space
         self._blank = np.zeros_like(observation_space.nvec, observation_space.dtype)
+        self._closed = False
         self._layers: int | None = None
         self._string_space = self.space
         self._moves = self.moves(self.space)
@@ -123,8 +128,10 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     ) -> tuple[NDArray[np.integer[Any]], dict[str, Any]]:
         """Start an empty string; `options={"layers": n}` sets its number of layers.
 
-        Raises ValueError for any other option, or a number of layers that the space has not.
+        Raises ValueError for any other option, or a number of layers that the space has not;
+        ClosedEnvironmentError after `close`.
         """
+        check_open(self._closed)
         super().reset(seed=seed)
         layers = layers_option(options)
         self._string_space, self._layers = self.space_with(layers), layers
@@ -139,10 +146,11 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         """Write one token; at the end of the string train the child.
 
         Raises InvalidAction for anything outside the action space, ResetNeeded before `reset` and
-        after the end of an episode.
+        after the end of an episode, ClosedEnvironmentError after `close`.
         """
         moves = self._moves
         if self._steps == moves.length:
+            check_open(self._closed)
             raise ResetNeeded("there is no episode under way: call reset() before step()")
         column = self._checked(action)
         self._observation[self._steps] = moves.written[self._state, column]
@@ -169,8 +177,13 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         return render(self.render_mode, self._string_space, tokens)
 
     def close(self) -> None:
-        """Stop the workers and close the archive."""
+        """Stop the workers and close the archive; the environment is of no more use."""
+        self._closed, self._steps = True, self._moves.length  # as at the end of an episode
         self.close_task()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Raise TypeError: see `refuse_copy`."""
+        refuse_copy()
 
     def _checked(self, action: Any) -> int:
         try:
@@ -221,6 +234,20 @@ def end_info(trial: Trial) -> dict[str, Any]:
         "status": trial.status,
     }
     return {**info, "error": trial.error} if trial.error else info
+
+
+def check_open(closed: bool) -> None:
+    """Raise ClosedEnvironmentError if `closed` is true."""
+    if closed:
+        raise ClosedEnvironmentError("this environment is closed: make another one")
+
+
+def refuse_copy() -> NoReturn:
+    """Raise TypeError: two copies would write into one archive, each as if it were alone."""
+    raise TypeError(
+        "an environment has an archive and workers, so it cannot be copied or pickled: "
+        "make another one in its place"
+    )
 
 
 def check_render_mode(render_mode: str | None) -> str | None:

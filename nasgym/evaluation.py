@@ -12,6 +12,9 @@ from nasgym.architecture import digest
 STATUSES = ("ok", "nan", "oom", "timeout", "exception", "killed", "invalid")
 """How a child's training can end; everything but "ok" is a failure and earns the failure reward."""
 
+ENVIRONMENTAL = ("oom", "timeout", "killed")
+"""Failures for want of memory, time or a machine: more of that, and the child may train."""
+
 FAILURE_REWARD = 0.0
 """The reward of a child that failed: finite, and no better than the worst child that trained."""
 
@@ -144,8 +147,11 @@ class ResultStore(Protocol):
         """Return the evaluation stored under `key`, or None."""
         ...
 
-    def store(self, key: str, evaluation: Evaluation) -> None:
-        """Keep `evaluation` under `key`, durably, before returning."""
+    def store(self, key: str, evaluation: Evaluation) -> Evaluation:
+        """Keep `evaluation` under `key`, durably, and return what is kept there.
+
+        That is another one if somebody else was first.
+        """
         ...
 
 
@@ -163,6 +169,7 @@ class Cached:
         self.context = context
         self._running = asynchronous(evaluator)
         self._keys: dict[int, str] = {}
+        self._under_way: set[str] = set()
         self._known: dict[str, Evaluation] = {}
 
     def key(self, architecture: Any) -> str:
@@ -183,16 +190,14 @@ class Cached:
         missing = [key for key in children if key not in finished]
         if missing:
             for index, evaluation in stream(self.evaluator, [children[key] for key in missing]):
-                self.store.store(missing[index], evaluation)
-                finished[missing[index]] = evaluation
+                finished[missing[index]] = self.store.store(missing[index], evaluation)
         return [finished[key] for key in keys]
 
     def submit(self, architectures: Sequence[Any], keys: Sequence[str]) -> None:
         """Begin with the children that are neither known nor under way; `keys` are theirs."""
-        begun = set(self._keys.values())
         children = {}
         for key, architecture in zip(keys, architectures, strict=True):
-            if key in begun or key in self._known:
+            if key in self._under_way or key in self._known:
                 continue
             known = self.store.result(key)
             if known is None:
@@ -201,17 +206,19 @@ class Cached:
                 self._known[key] = known
         tickets = self._running.submit(list(children.values()))
         self._keys |= zip(tickets, children, strict=True)
+        self._under_way.update(children)
 
     def finished(self) -> dict[str, Evaluation]:
         """Wait for children and return, by key, what was submitted and is known by now.
 
-        That is at least one, or none if none is under way.
+        That is at least one, or none if none is under way. The caller is to store them, with all
+        that it has to say of them: what was trained is in the store no sooner.
         """
         finished, self._known = self._known, {}
         if not finished:
             for ticket, evaluation in self._running.finished():
                 key = self._keys.pop(ticket)
-                self.store.store(key, evaluation)
+                self._under_way.remove(key)
                 finished[key] = evaluation
         return finished
 

@@ -13,14 +13,21 @@ def front(trials: Iterable[Trial], cost: str = "parameters") -> list[Trial]:
     which a cost may be weighed already: see `quality`. Of equals the first stands for all, so no
     child comes twice.
     """
-    priced = [trial for trial in trials if trial.status == "ok" and cost in trial.metrics]
-    priced.sort(key=lambda trial: (trial.metrics[cost], -quality(trial), trial.number))
+    costs = ((cost_of(trial, cost), trial) for trial in trials if trial.status == "ok")
+    priced = [(price, trial) for price, trial in costs if price is not None]
+    priced.sort(key=lambda pair: (pair[0], -quality(pair[1]), pair[1].number))
     best, kept = float("-inf"), []
-    for trial in priced:
+    for _, trial in priced:
         if quality(trial) > best:
             best = quality(trial)
             kept.append(trial)
     return kept
+
+
+def cost_of(trial: Trial, cost: str) -> float | None:
+    """Return the metric `cost` of a child, None where that is no number."""
+    price = trial.metrics.get(cost)
+    return price if isinstance(price, int | float) else None
 
 
 def quality(trial: Trial) -> float:

@@ -36,7 +36,7 @@ CONV_OPTIONS = tuple(field.name for field in fields(ConvSpace))
 CELL_OPTIONS = tuple(field.name for field in fields(RecurrentSpace) if field.init)
 IMAGE_TRAINING = tuple(inspect.signature(ImageChildren).parameters)
 TEXT_TRAINING = tuple(inspect.signature(TextChildren).parameters)
-ENV_OPTIONS = ("reward", "archive", "grow_by", "grow_every", "render_mode")
+ENV_OPTIONS = ("reward", "archive", "run", "grow_by", "grow_every", "render_mode")
 COST_OPTIONS = tuple(field.name for field in fields(Weighed) if field.name != "reward")
 LIMIT_OPTIONS = ("max_parameters", "max_flops")
 CONSTRAINTS = (*COST_OPTIONS, *LIMIT_OPTIONS)
@@ -44,14 +44,14 @@ IMAGE_OPTIONS = ("space", *CONV_OPTIONS, *IMAGE_TRAINING, *ENV_OPTIONS, *CONSTRA
 TEXT_OPTIONS = (
     *CELL_OPTIONS,
     *TEXT_TRAINING,
-    *("reward", "reward_constant", "archive", "render_mode"),
+    *("reward", "reward_constant", "archive", "run", "render_mode"),
     *CONSTRAINTS,
 )
 TABLE_OPTIONS = (
     *dict.fromkeys(
         name for load in tables.TABLES.values() for name in inspect.signature(load).parameters
     ),
-    *("workers", "reward", "archive", "render_mode"),
+    *("workers", "reward", "archive", "run", "render_mode"),
     *CONSTRAINTS,
 )
 
@@ -79,8 +79,8 @@ def image_env(**options: Any) -> NASEnv:
     * `data`: "digits", "cifar10", or a path to an `.npz` or a folder of class folders; `space`: a
       name in `PRESETS`, and any field of `ConvSpace` to change it (`layers`, ...);
     * `recipe`, `epochs`, `train_size`, `valid_size`, `image_size`, `seed`, `device`, `workers`,
-      `time_limit`, `memory_limit`, `latency`: see `ImageChildren`;
-    * `reward`, `archive`, `grow_by`, `grow_every`, `render_mode`: see `NASEnv`;
+      `cpus`, `gpus`, `time_limit`, `memory_limit`, `latency`: see `ImageChildren`;
+    * `reward`, `archive`, `run`, `grow_by`, `grow_every`, `render_mode`: see `NASEnv`;
     * `cost`, "parameters", "flops" or "latency", which is measured then, with its `target`,
       `exponent` and `exponent_below`: weighed in any reward, see `nasgym.constraints.Weighed`;
     * `max_parameters`, `max_flops`: a child with more is not trained and earns 0.
@@ -108,10 +108,10 @@ def text_env(**options: Any) -> NASEnv:
     * `corpus`: "documentation", "ptb", or the path of a text; `base`, `combinations`,
       `activations`: see `RecurrentSpace`;
     * `unit`, `vocabulary_size`, `recipe`, `epochs`, `parameters`, `shared_embeddings`,
-      `train_size`, `valid_size`, `seed`, `device`, `workers`, `time_limit`, `memory_limit`,
-      `latency`: see `TextChildren`;
+      `train_size`, `valid_size`, `seed`, `device`, `workers`, `cpus`, `gpus`, `time_limit`,
+      `memory_limit`, `latency`: see `TextChildren`;
     * `reward`, "perplexity" by default, which is `reward_constant` / perplexity^2; `archive`,
-      `render_mode`: see `NASEnv`;
+      `run`, `render_mode`: see `NASEnv`;
     * `cost`, "parameters" or "latency", and all of its, and `max_parameters`: see `image_env`.
 
     Errors as for `image_env`.
@@ -135,7 +135,7 @@ def table_env(**options: Any) -> NASEnv:
 
     * `table`: a name in `nasgym.tables.TABLES`, and the options of its own: `dataset` and `epochs`
       for NAS-Bench-201, `bench` for NAS-Bench-Graph, `noise` and `seed` for the two others;
-    * `reward`, "accuracy" or "accuracy_cubed", `archive`, `render_mode`: see `NASEnv`;
+    * `reward`, "accuracy" or "accuracy_cubed", `archive`, `run`, `render_mode`: see `NASEnv`;
     * `cost` and all of its, `max_parameters`, `max_flops`: see `image_env`, if the table has them;
     * `workers`: accepted as by all environments; looking up takes none.
 
@@ -155,7 +155,7 @@ def table_vector_env(num_envs: int = 1, **options: Any) -> NASVectorEnv:
 
 def _table_parts(options: Mapping[str, Any]) -> Parts:
     _check_names(options, ("table", *TABLE_OPTIONS))
-    known = ("reward", "archive", "render_mode")
+    known = ("reward", "archive", "run", "render_mode")
     others = (*known, *CONSTRAINTS, "workers")
     own = {name: value for name, value in options.items() if name not in others}
     if options.get("reward", "accuracy") in ("nll", "perplexity"):

@@ -50,7 +50,7 @@ def replay(run: Run) -> Replay:
     with closing(run.archive()) as archive:
         saved = next(archive.agent_states(), None)
         end = saved or Saved(len(archive), archive.proposed(), b"")
-        made = gym.make_vec(plan.env, num_envs=plan.num_envs, **plan.env_options).unwrapped
+        made = gym.make_vec(plan.env, num_envs=plan.num_envs, **plan.task_options).unwrapped
         with closing(cast(Any, made)) as of_its_own:
             env = Recorded(of_its_own, archive, end)
         env.resume(0)

@@ -15,11 +15,18 @@ import gymnasium as gym
 from filelock import FileLock, Timeout
 
 from nasgym.agents import Agent, AskTellAgent, make
-from nasgym.archive import Archive, Trial
+from nasgym.agents.base import resume
+from nasgym.archive import MAIN, Archive, ArchiveError, Trial
 from nasgym.constraints import refused
 from nasgym.files import write_atomically
 from nasgym.registry import ENVIRONMENTS
 from nasgym.task import Task
+
+RECORDING = ("archive", "run")
+"""Options of an environment that say where it records, not what it is."""
+
+LIMITS = ("time_limit", "memory_limit")
+"""Options of an environment that may change while a search goes on: they decide no result."""
 
 FAILURES_WATCHED = 20
 """The search stops when more than half of this many children in a row have failed."""
@@ -52,8 +59,9 @@ class Plan:
     """Seed of the agent. (The children's is an option of the environment.)"""
     num_envs: int = 8
     """Episodes in a wave, whose children train as one batch."""
-    workers: int | None = None
-    """Children trained at the same time; None: one a core. Results do not depend on it."""
+    workers: int | str | None = None
+    """Children trained at the same time, or the cluster that trains them: "ray", "auto" or
+    "ray://host:port". None: one a core. Results do not depend on it."""
     env_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the environment, plain data."""
     agent_options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,8 +81,14 @@ class Plan:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return all options of the environment, those that its id stands for and the plan's."""
-        return {**ENVIRONMENTS.get(self.env, {}), **self.env_options}
+        """Return all options that make the environment: those its id stands for and the plan's."""
+        return {**ENVIRONMENTS.get(self.env, {}), **self.task_options}
+
+    @property
+    def task_options(self) -> dict[str, Any]:
+        """Return the plan's options of the environment but those that say where it records."""
+        named = self.env_options.items()
+        return {name: value for name, value in named if name not in RECORDING}
 
 
 class Run:
@@ -83,30 +97,36 @@ class Run:
     def __init__(self, folder: str | Path, plan: Plan | None = None) -> None:
         """Open the run in `folder`, or begin one there with `plan`.
 
-        A run that exists keeps its plan; the budget may grow and the number of workers change.
+        A run that exists keeps its plan; the budget may grow, the number of workers change, and the
+        limits of time and memory. The option "archive" of the environment records the run in an
+        archive that others share, by the name of the folder or the option "run".
         Raises SearchError if `plan` says something else, or if there is neither plan nor run.
         """
         self.folder = Path(folder)
         known = self._read()
         if plan is None and known is None:
             raise SearchError(f"there is no run in {self.folder}: name an environment to begin one")
-        self.plan = _merged(known, plan, self.folder)
+        self.plan = _merged(known, plan and _placed(plan, known, self.folder), str(self.folder))
         self.agent: Agent | None = None
         """The agent, once it searches."""
 
     def _read(self) -> Plan | None:
         path = self.folder / "search.json"
         try:
-            return Plan(**json.loads(path.read_text()))
+            return _read_plan(path.read_text(), str(path))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
-            raise SearchError(f"{path} is damaged: {error}") from None
 
     @property
     def archive_path(self) -> Path:
-        """Return where the trials are."""
-        return self.folder / "archive.db"
+        """Return where the trials are: in the folder, unless an archive is shared with others."""
+        own, shared = self.folder / "archive.db", self.plan.env_options.get("archive")
+        return own if shared is None or own.exists() else Path(str(shared))
+
+    @property
+    def name(self) -> str:
+        """Return what the run is called in its archive."""
+        return str(self.plan.env_options.get("run") or MAIN)
 
     def search(
         self, listeners: Callable[[Task], list[Callable[[Trial], None]]] = lambda _: []
@@ -115,7 +135,8 @@ class Run:
 
         `listeners` is given the environment, at the number of trials where the search goes on, and
         returns what to call with every new trial. Raises SearchError if another process is at it,
-        or if more than half of the last children failed; Interrupted on SIGINT, SIGTERM, SIGHUP.
+        if more than half of the last children failed or the archive cannot be written; Interrupted
+        on SIGINT, SIGTERM, SIGHUP.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked(), signals_raise():
@@ -131,6 +152,10 @@ class Run:
                 with env.limited_to(self.plan.children, self.plan.seconds):
                     search(env, self.plan.children)
                 env.save(agent.state)
+            except ArchiveError as error:
+                raise SearchError(
+                    f"{error} - mend that, then go on with: {self.command}"
+                ) from error
             finally:
                 env.close()
         return agent
@@ -145,6 +170,8 @@ class Run:
                 f"random, evolution, model_based or reinforce_async, or leave --asynchronous out"
             )
         options = {**plan.env_options, "archive": str(self.archive_path)}
+        if self.name != MAIN:
+            options["run"] = self.name
         if plan.workers is not None:
             options["workers"] = plan.workers
         not_ours = f"{plan.env} is no environment that searches architectures"
@@ -154,18 +181,34 @@ class Run:
             raise SearchError(f"{not_ours}: {error}") from None
         if not isinstance(env, Task):
             raise SearchError(not_ours)
-        env.resume(0)
-        for saved in env.archive.agent_states():
-            agent.restore(saved.state)
-            env.resume(saved.trials, saved.proposals)
-            break
+        try:
+            self._take(env.archive)
+            if not resume(agent, env):
+                env.resume(0)
+        except BaseException:
+            env.close()
+            raise
         return env, agent
+
+    def _take(self, archive: Archive) -> None:
+        """Note the plan in the archive, or raise SearchError if it holds another one's run."""
+        where = f"{archive.path} (run {self.name!r})"
+        if archive.run != self.name:
+            raise SearchError(f"another process has {where} open: wait for it or stop it")
+        plan, noted = replace(self.plan, env_options=self.plan.task_options), archive.plan()
+        if noted:
+            _merged(_read_plan(noted, where), plan, where)
+        elif len(archive) and archive.path != self.folder / "archive.db":
+            raise SearchError(f"{where} holds trials of no search: choose another --out")
+        text = json.dumps(asdict(plan))
+        if text != noted:
+            archive.note_plan(text)
 
     def _watch_failures(self) -> Callable[[Trial], None]:
         recent: deque[Trial] = deque(maxlen=FAILURES_WATCHED)
 
         def watch(trial: Trial) -> None:
-            if refused(trial):
+            if refused(trial) or trial.cached:  # nothing was trained
                 return
             recent.append(trial)
             failed = [trial for trial in recent if trial.status != "ok"]
@@ -208,7 +251,7 @@ class Run:
 
     def archive(self) -> Archive:
         """Open the run's archive for reading; raises ArchiveError if nothing was recorded yet."""
-        return Archive(self.archive_path, read_only=True)
+        return Archive(self.archive_path, run=self.name, read_only=True)
 
     def write_best(self, archive: Archive) -> Path | None:
         """Write `best.json`, the best child so far, and return where it is; None without one."""
@@ -220,7 +263,32 @@ class Run:
         return path
 
 
-def _merged(known: Plan | None, plan: Plan | None, folder: Path) -> Plan:
+def archive_of(folder: Path) -> Archive:
+    """Open the archive of the run in `folder` for reading; of `search.json` there is no need."""
+    if (folder / "search.json").exists():
+        return Run(folder).archive()
+    return Archive(folder / "archive.db", read_only=True)
+
+
+def _read_plan(text: str, where: str) -> Plan:
+    try:
+        return Plan(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise SearchError(f"{where} is damaged: {error}") from None
+
+
+def _placed(plan: Plan, known: Plan | None, folder: Path) -> Plan:
+    """Return `plan` with all that says where it records: the whole path, and a name."""
+    shared = plan.env_options.get("archive")
+    if shared is None:
+        return plan
+    before = {} if known is None else known.env_options
+    named = {"run": before.get("run", folder.resolve().name), **plan.env_options}
+    path = str(Path(str(shared)).absolute())
+    return replace(plan, env_options={**named, "archive": path})
+
+
+def _merged(known: Plan | None, plan: Plan | None, folder: str) -> Plan:
     """Return the plan to follow in a folder where `known` was followed so far."""
     if known is None or plan is None:
         merged = plan or known
@@ -231,6 +299,8 @@ def _merged(known: Plan | None, plan: Plan | None, folder: Path) -> Plan:
     workers = plan.workers or known.workers
     grown: dict[str, Any] = {"children": children, "seconds": seconds, "workers": workers}
     merged = replace(plan, **grown)
+    limits = {name: value for name, value in plan.env_options.items() if name in LIMITS}
+    known = replace(known, env_options={**known.env_options, **limits})
     for name, value in asdict(replace(known, **grown)).items():
         if asdict(merged)[name] != value:
             raise SearchError(

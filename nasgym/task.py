@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from nasgym.architecture import plain
-from nasgym.archive import Archive, Origin, Proposal, Trial
+from nasgym.archive import MAIN, Archive, Origin, Proposal, Trial
 from nasgym.constraints import Limited
 from nasgym.evaluation import Cached, Evaluation, Evaluator, Reward, reward_named, reward_of
 from nasgym.moves import Moves
@@ -18,6 +19,9 @@ from nasgym.space import SearchSpace, Tokens, deepest
 
 SECONDS_BETWEEN_STATES = 2.0
 """An agent's state is saved at most this often; what it did since is replayed from the archive."""
+
+SECONDS_GATHERED = 0.01
+"""How long `Task.gathering` puts children off: about what a write to a disk takes."""
 
 
 class ReplayError(Exception):
@@ -62,6 +66,7 @@ class Task:
         reward: str | Reward = "accuracy",
         limits: Mapping[str, float] | None = None,
         archive: Archive | str | Path | None = None,
+        run: str | None = None,
         grow_by: int = 0,
         grow_every: int = 1600,
     ) -> None:
@@ -75,10 +80,13 @@ class Task:
         self.base_space = space
         self.evaluator = evaluator
         self.reward = reward_named(reward)
-        self._lent = isinstance(archive, Archive)
-        self.archive = archive if isinstance(archive, Archive) else Archive(archive)
+        self._space_with = lru_cache(maxsize=None)(space.with_layers)
         self.grow_by = grow_by
         self.grow_every = grow_every
+        if grow_by:
+            self._space_with(space.layers)  # a space of one depth cannot grow: say so now
+        self._lent = isinstance(archive, Archive)
+        self.archive = _opened(archive, run, getattr(evaluator, "allowance", ""))
         self.trials = len(self.archive)
         self.proposals = self.archive.proposed()
         self.under_way = 0
@@ -87,16 +95,16 @@ class Task:
         self.seconds: float | None = None
         self.listeners: list[Callable[[Trial], None]] = []
         self.actions = deepest(space).max_options
-        self._space_with = lru_cache(maxsize=None)(space.with_layers)
         self._moves_in = lru_cache(maxsize=None)(partial(Moves.of, actions=self.actions))
         self._cached = Cached(asked, self.archive, getattr(asked, "context", ""))
         self._saved_at = float("-inf")
         self._recorded = self.trials
         self._known: deque[Proposal] = deque()
         self._awaited: dict[str, list[tuple[Written, Origin]]] = {}
+        self._unbegun: dict[str, Any] = {}
+        self._fresh: list[Proposal] = []
+        self._gathers, self._began_at = False, 0.0
         self._spent = [0.0]
-        if grow_by:
-            self._space_with(space.layers)  # a space of one depth cannot grow: say so now
 
     @property
     def space(self) -> SearchSpace:
@@ -211,7 +219,21 @@ class Task:
             return self._known[0].origin.trials == self.trials
         if self.trials < self._recorded or self._seconds_are_spent():
             return False
-        return len(self._awaited) < self.capacity and self.trials + self.under_way < budget
+        return self.idle > 0 and self.trials + self.under_way < budget
+
+    @property
+    def idle(self) -> int:
+        """How many workers have no child to train."""
+        return self.capacity - len(self._awaited)
+
+    def expected(self) -> list[Proposal]:
+        """Return the strings that a resumed search submits at this point, those of one replica."""
+        if not self._known:
+            return []
+        now = self.trials, self._known[0].origin.replica
+        return list(
+            takewhile(lambda one: (one.origin.trials, one.origin.replica) == now, self._known)
+        )
 
     def submit(
         self, strings: Sequence[Tokens], *, replica: int | None = None, version: int | None = None
@@ -240,12 +262,27 @@ class Task:
                     f"agent, seed or version?"
                 )
         fresh = proposals[len(known) :]
-        if fresh:
-            self.archive.propose(fresh)
+        self._fresh += fresh
         self.proposals += len(proposals)
         self.under_way += len(proposals)
-        self._begin([one for one in (*known, *fresh) if not one.finished])
+        self._await([one for one in (*known, *fresh) if not one.finished])
+        if not self._gathers or time.monotonic() > self._began_at + SECONDS_GATHERED:
+            self._begin()
         return list(numbers)
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Have what is submitted inside noted in the archive in one go, and begin after that.
+
+        Workers that are free at the same time cost the disk one write then, not one each. Where
+        an agent takes its time, its strings begin every SECONDS_GATHERED.
+        """
+        self._gathers, self._began_at = True, time.monotonic()
+        try:
+            yield
+        finally:
+            self._gathers = False
+            self._begin()
 
     def finished(self) -> list[Trial]:
         """Wait for children and return their trials, at least one unless none is under way.
@@ -256,8 +293,11 @@ class Task:
         if self.trials < self._recorded:
             trials = self.archive[self.trials : self.trials + 1]
         else:
-            for key, evaluation in self._cached.finished().items():
-                trials += self._record(self._awaited.pop(key), evaluation)
+            finished = self._cached.finished()
+            with self.archive.together():
+                for key, evaluation in finished.items():
+                    kept = self.archive.store(key, evaluation)
+                    trials += self._record(self._awaited.pop(key), kept)
             for trial in trials:
                 for listener in self.listeners:
                     listener(trial)
@@ -265,14 +305,21 @@ class Task:
         self.under_way -= len(trials)
         return trials
 
-    def _begin(self, proposals: Sequence[Proposal]) -> None:
-        children, keys = [], []
+    def _await(self, proposals: Sequence[Proposal]) -> None:
+        """Expect the children of `proposals`, which `_begin` begins with."""
         for proposal in proposals:
             written = self._read(self._space_after(proposal.origin.trials), proposal.tokens)
             self._awaited.setdefault(written.key, []).append((written, proposal.origin))
-            children.append(written.child)
-            keys.append(written.key)
-        self._cached.submit(children, keys)
+            self._unbegun[written.key] = written.child
+
+    def _begin(self) -> None:
+        """Note what was proposed, and begin with what is awaited and not under way."""
+        fresh, self._fresh = self._fresh, []
+        children, self._unbegun = self._unbegun, {}
+        if fresh:
+            self.archive.propose(fresh)
+        self._cached.submit(list(children.values()), list(children))
+        self._began_at = time.monotonic()
 
     def _record(
         self, awaited: Sequence[tuple[Written, Origin]], evaluation: Evaluation
@@ -292,11 +339,13 @@ class Task:
         """
         self.trials, self.proposals = trials, proposals
         self._recorded = len(self.archive)
+        self._awaited, self._unbegun, self._fresh = {}, {}, []
         open_then = self.archive.proposals(trials)
         before = [one for one in open_then if one.origin.proposal < proposals]
         self._known = deque(open_then[len(before) :])
         self.under_way = len(before)
-        self._begin([one for one in before if not one.finished])
+        self._await([one for one in before if not one.finished])
+        self._begin()
 
     def _replay(self, strings: Sequence[Tokens]) -> list[Trial]:
         """Return the recorded trials that the first of `strings` repeat."""
@@ -332,3 +381,14 @@ class Task:
             close()
         if not self._lent:
             self.archive.close()
+
+
+def _opened(archive: Archive | str | Path | None, run: str | None, allowance: str) -> Archive:
+    """Return the archive that is meant, with a run that is this process's alone."""
+    if isinstance(archive, Archive):
+        if run not in (None, archive.run):
+            raise ValueError(f"this archive was opened for run {archive.run!r}, not {run!r}")
+        return archive
+    if archive is None:
+        return Archive(run=run or MAIN)
+    return Archive.claimed(archive, run, allowance=allowance)

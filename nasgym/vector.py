@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from nasgym.archive import Archive, Trial
 from nasgym.env import (
     RENDER_MODES,
+    check_open,
     check_render_mode,
     end_info,
     gym_spaces,
     layers_option,
+    refuse_copy,
     render,
     written_strings,
 )
@@ -55,6 +57,7 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         reward: str | Reward = "accuracy",
         limits: Mapping[str, float] | None = None,
         archive: Archive | str | Path | None = None,
+        run: str | None = None,
         grow_by: int = 0,
         grow_every: int = 1600,
         render_mode: str | None = None,
@@ -62,17 +65,18 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         """See `NASEnv` for the arguments; `num_envs` is the number of episodes in a wave."""
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, not {num_envs}")
+        self.render_mode = check_render_mode(render_mode)
         super().__init__(
             space,
             evaluator,
             reward=reward,
             limits=limits,
             archive=archive,
+            run=run,
             grow_by=grow_by,
             grow_every=grow_every,
         )
         self.num_envs = num_envs
-        self.render_mode = check_render_mode(render_mode)
         observation_space, self.single_action_space = gym_spaces(space)
         self.single_observation_space = observation_space
         self._blank = np.zeros((num_envs, *observation_space.nvec.shape), observation_space.dtype)
@@ -96,8 +100,10 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
     ) -> tuple[Observations, dict[str, Any]]:
         """Start a wave of empty strings; `options={"layers": n}` sets their number of layers.
 
-        Raises ValueError for any other option, or a number of layers that the space has not.
+        Raises ValueError for any other option, or a number of layers that the space has not;
+        ClosedEnvironmentError after `close`.
         """
+        check_open(self.closed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         layers = layers_option(options)
         self._string_space, self._layers = self.space_with(layers), layers
@@ -121,10 +127,12 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
     ]:
         """Write one token in every episode; at the end of the wave train its children.
 
-        Raises InvalidAction for actions outside the action space, ResetNeeded before `reset`.
+        Raises InvalidAction for actions outside the action space, ResetNeeded before `reset`,
+        ClosedEnvironmentError after `close`.
         """
         steps, moves = self._steps, self._moves
         if steps is None:
+            check_open(self.closed)
             raise ResetNeeded("call reset() before step()")
         if steps == moves.length:
             observations, info = self.reset()
@@ -159,8 +167,13 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         return tuple(render(self.render_mode, self._string_space, tokens) for tokens in strings)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Stop the workers and close the archive."""
+        """Stop the workers and close the archive; the environment is of no more use."""
+        self._steps = None
         self.close_task()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Raise TypeError: see `refuse_copy`."""
+        refuse_copy()
 
     def _write(self, steps: int, actions: NDArray[np.int64]) -> None:
         """Write a token in every episode, or raise InvalidAction and change nothing."""

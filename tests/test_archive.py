@@ -1,14 +1,16 @@
 """The archive keeps what it was given, and only whole transactions."""
 
-import random
-import shutil
+import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nasgym import Archive, Evaluation
-from nasgym.archive import ArchiveError
+from nasgym.archive import ArchiveError, Origin, Proposal
 
 CHILD = Evaluation(0.75, seconds=1.5, metrics={"nll": 0.25, "curve": [0.5, 0.75]})
 
@@ -36,33 +38,6 @@ def test_everything_comes_back_after_reopening(tmp_path: Path) -> None:
     assert best is not None and best.number == 1
     assert again.result("key2") == CHILD
     assert list(again.agent_states()) == [(4, 0, b"state")]
-
-
-def test_every_commit_is_synchronous(tmp_path: Path) -> None:
-    database = Archive(tmp_path / "archive.db")._db
-    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert database.execute("PRAGMA synchronous").fetchone() == (2,)
-
-
-def test_a_power_loss_leaves_a_prefix(tmp_path: Path) -> None:
-    """Cut a copy of the log anywhere, go on with noise or zeros: whole trials are left."""
-    path = tmp_path / "archive.db"
-    archive = Archive(path)
-    fill(archive, 30)
-    rng = random.Random(0)
-    log = Path(f"{path}-wal").read_bytes()
-    for attempt in range(100):
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        copy = folder / "archive.db"
-        shutil.copy(path, copy)
-        cut = rng.randrange(len(log))
-        tail = [b"", rng.randbytes(4096), bytes(4096)][attempt % 3]
-        Path(f"{copy}-wal").write_bytes(log[:cut] + tail)
-        survivors = list(Archive(copy))
-        assert [trial.number for trial in survivors] == list(range(len(survivors)))
-        assert sqlite3.connect(copy).execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    archive.close()
 
 
 def test_a_damaged_agent_state_is_passed_over(tmp_path: Path) -> None:
@@ -110,3 +85,134 @@ def test_a_nan_never_gets_in() -> None:
     with pytest.raises(sqlite3.IntegrityError):
         archive.record([((1,), {}, float("nan"), "key")])
     assert len(archive) == 0
+
+
+# Several runs -----------------------------------------------------------------------------------
+
+
+def test_runs_share_children_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    one, other = Archive(path), Archive(path, run="other")
+    fill(one, 2)
+    one.save_agent(2, b"one")
+    other.store("own", CHILD)
+    other.record([((7,), {}, 0.75, "own"), ((0, 1), {}, 0.75, "key0"), ((0, 1), {}, 0.75, "key0")])
+    assert [trial.number for trial in one] == [0, 1] and len(other) == 3
+    assert [(t.cached, t.found) for t in other] == [(False, False), (False, True), (True, True)]
+    assert other.counts() == (3, 1, 1, 0) and one.counts() == (2, 2, 0, 0)
+    assert list(other.agent_states()) == [] and one.runs() == ["main", "other"]
+    assert len(Archive(path, run="third", read_only=True)) == 0
+    assert one.runs() == ["main", "other"]
+
+
+def test_of_two_outcomes_the_first_to_finish_is_everybodys(tmp_path: Path) -> None:
+    one, other = (Archive(tmp_path / "archive.db", run=name) for name in ("one", "other"))
+    assert one.store("key", CHILD) == CHILD
+    assert other.store("key", Evaluation(0.25)) == CHILD
+    assert other.result("key") == CHILD
+
+
+def test_a_failure_for_want_of_something_is_a_hit_only_where_it_would_fail_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "archive.db"
+    slow = Evaluation(status="timeout", error="stopped after 60 s", seconds=60.0)
+    hasty = Archive(path, run="one", allowance="60 s")
+    hasty.store("key", slow)
+    hasty.store("wrong", Evaluation(status="nan"))
+    hasty.record([((1,), {}, 0.0, "key")])
+    patient, other = Archive(path, run="one", allowance="600 s"), Archive(path, run="other")
+    assert hasty.result("key") == slow
+    assert patient.result("key") is None and other.result("key") is None
+    assert other.result("wrong") is not None  # it is wrong however long it may take
+    patient.store("key", CHILD)
+    patient.record([((1,), {}, 0.75, "key")])
+    assert hasty.result("key") == patient.result("key") == other.result("key") == CHILD
+    before, after = patient
+    assert (before.status, before.reward, before.seconds) == ("timeout", 0.0, 60.0)
+    assert (after.status, after.reward, after.cached) == ("ok", 0.75, False)
+
+
+def test_the_best_of_each_network_come_first_and_a_network_once() -> None:
+    archive = Archive()
+    rewards = {"a": 0.5, "b": 0.75, "c": 0.75}
+    for key, reward in rewards.items():
+        archive.store(key, Evaluation(reward))
+    strings = ["a", "b", "c", "b", "a"]
+    archive.record([((0,), {"network": key}, rewards[key], key) for key in strings])
+    archive.store("failed", Evaluation(status="nan"))
+    archive.record([((1,), {"network": "d"}, 0.0, "failed")])
+    assert [trial.number for trial in archive.ranked()] == [1, 2, 0, 5]
+
+
+def test_text_that_is_none_is_kept_as_far_as_it_goes() -> None:
+    archive = Archive()
+    archive.store("key", Evaluation(status="exception", error="no file \udcff.npz"))
+    found = archive.result("key")
+    assert found is not None and found.error == "no file ?.npz"
+
+
+def test_nothing_is_asked_of_the_whole_archive_for_one_child(tmp_path: Path) -> None:
+    """Each query that a child costs is answered from an index."""
+    archive = Archive(tmp_path / "archive.db")
+    asked: list[str] = []
+    archive._db.set_trace_callback(asked.append)
+    origin = Origin(0, 0)
+    archive.propose([Proposal((0, 1), origin)])
+    archive.store("key", Evaluation(0.5))
+    archive.record([((0, 1), {}, 0.5, "key")], [origin])
+    archive.store("key", Evaluation(status="oom"))
+    assert archive.best() and next(archive.ranked()) and archive.proposed() == 1
+    archive._db.set_trace_callback(None)
+    queries = {query for query in asked if query.lstrip().startswith(("SELECT", "DELETE"))}
+    assert len(queries) > 8
+    for query in queries:
+        for *_, step in archive._db.execute(f"EXPLAIN QUERY PLAN {query}"):
+            assert not step.startswith("SCAN") or "CONSTANT ROW" in step, (query, step)
+            assert "TEMP B-TREE" not in step, (query, step)
+
+
+# Claims -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_one_processes_and_the_next_gets_another(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    first, second = Archive.claimed(path), Archive.claimed(path)
+    assert (first.run, second.run) == ("main", "main-2")
+    with pytest.raises(ArchiveError, match=f"process {os.getpid()} has the run 'main-2' of"):
+        Archive.claimed(path, "main-2")
+    with closing(Archive.claimed(path, "a/b %")) as named:  # no name of a file
+        assert named.runs() == ["main", "main-2", "a/b %"]
+    first.close()
+    assert Archive.claimed(path).run == "main"
+
+
+def test_what_is_no_archive_gets_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("milk, eggs" * 100)
+    with pytest.raises(ArchiveError, match="is no archive"):
+        Archive.claimed(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+CLAIM = """
+import sys
+from nasgym import Archive
+archive = Archive.claimed(sys.argv[1])
+print(archive.run, flush=True)
+input()
+"""
+
+
+def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLAIM, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"main\n"
+    assert Archive.claimed(path).run == "main-2"
+    with pytest.raises(ArchiveError, match=f"process {process.pid} has the run 'main'"):
+        Archive.claimed(path, "main")
+    process.kill()
+    process.communicate()
+    assert Archive.claimed(path, "main").run == "main"

@@ -4,21 +4,24 @@ import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.markup import escape
 from rich.table import Table
 
 from nasgym.architecture import plain
-from nasgym.archive import Archive, Trial, ranked
+from nasgym.archive import Archive, Trial
 from nasgym.commands.terminal import OUT
 from nasgym.constraints import COSTS
 from nasgym.evaluation import score
+from nasgym.files import read_json
 from nasgym.networks import parameters, zoo
-from nasgym.pareto import front
+from nasgym.pareto import cost_of, front
 from nasgym.registry import did_you_mean
-from nasgym.search import SearchError
+from nasgym.search import SearchError, archive_of
 from nasgym.spaces import ConvArchitecture, RecurrentArchitecture
 
 
@@ -51,20 +54,20 @@ class Show:
         if self.json:
             print(heading or json.dumps(architecture))
         else:
-            OUT.print(heading, end="")
+            OUT.print(heading, end="", markup=False)
             print(drawing.text(drawable(architecture)))
         if self.picture is not None:
             write(drawing.figure(drawable(architecture)), self.picture)
 
     def _run(self) -> tuple[Any, Any]:
-        with closing(Archive(self.target / "archive.db", read_only=True)) as archive:
-            trials = list(archive)
-        if not trials:
-            raise SearchError(f"no child of {self.target} is finished yet")
-        if self.pareto is None:
-            listed, which, best = ranked(trials)[: self.top], "the best", 0
-        else:
-            listed, which, best = self._front(trials), f"on the front over {self.pareto}", -1
+        with closing(archive_of(self.target)) as archive:
+            count = len(archive)
+            if not count:
+                raise SearchError(f"no child of {self.target} is finished yet")
+            if self.pareto is None:
+                listed, which, best = list(islice(archive.ranked(), self.top)), "the best", 0
+            else:
+                listed, which, best = self._front(archive), f"on the front over {self.pareto}", -1
         if self.json:
             return listed[best].architecture, json.dumps([asdict(trial) for trial in listed])
         costs = list(dict.fromkeys(["parameters", self.pareto or "parameters"]))
@@ -72,14 +75,16 @@ class Show:
         for trial in listed:
             table.add_row(*_cells(trial, costs))
         with OUT.capture() as captured:
-            OUT.print(f"{len(trials)} children in {self.target}, {which} {len(listed)}:", table)
+            where = escape(str(self.target))
+            OUT.print(f"{count} children in {where}, {which} {len(listed)}:", table)
         return listed[best].architecture, captured.get()
 
-    def _front(self, trials: Sequence[Trial]) -> list[Trial]:
+    def _front(self, archive: Archive) -> list[Trial]:
         """Return the front over the cost asked for, the cheapest child first."""
         if self.pareto not in COSTS:
             raise ValueError(f"pareto is {', '.join(COSTS)}, not {self.pareto!r}")
-        found = front(trials, self.pareto)
+        outlines = front(archive.outlines([self.pareto, "perplexity"]), self.pareto)
+        found = [trial for one in outlines for trial in archive[one.number : one.number + 1]]
         if not found:
             raise SearchError(f"of no child in {self.target} is the {self.pareto} known")
         return found
@@ -107,19 +112,19 @@ def _size(architecture: Any) -> str:
 def _read_architecture(path: Path) -> Any:
     """Return the plain architecture in a file: bare, or under "architecture" as in `best.json`."""
     try:
-        data = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        data = read_json(path)
+    except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     return data.get("architecture", data) if isinstance(data, dict) else data
 
 
 def _cells(trial: Trial, costs: Sequence[str]) -> list[str]:
-    known = [trial.metrics.get(name) for name in costs]
+    known = [cost_of(trial, name) for name in costs]
     return [
         str(trial.number),
         f"{trial.reward:.4g}",
         score(trial),
         *("" if cost is None else f"{cost:.3g}" if cost < 1 else f"{cost:,}" for cost in known),
         f"{trial.seconds:.1f}",
-        trial.status,
+        escape(trial.status),
     ]

@@ -71,12 +71,12 @@ class View(Panel):
     def __init__(self, run: Run, archive: Archive, console: Console, *, as_json: bool) -> None:
         """Show `run` as its archive is now; see `Panel`."""
         super().__init__(console, as_json=as_json)
-        trials = list(archive)
+        counts = archive.counts()
         self.run = run
-        self.progress = Progress(len(trials), run.plan.children, archive.best())
-        self.progress.failed = sum(trial.status != "ok" for trial in trials)
-        self._different = sum(not trial.cached for trial in trials)
-        self._latest = deque(trials, maxlen=LATEST)
+        self.progress = Progress(counts.trials, run.plan.children, archive.best())
+        self.progress.failed = counts.failed
+        self._different = counts.different
+        self._latest = deque(archive[max(0, counts.trials - LATEST) :], maxlen=LATEST)
         self._lines = Display(self.progress, console, as_json=as_json)
 
     @property
@@ -146,4 +146,4 @@ class View(Panel):
 
 def _words(trial: Trial) -> str:
     outcome = score(trial) if trial.status == "ok" else trial.status
-    return f"child {trial.number}: reward {trial.reward:.4g}, {outcome}"
+    return f"child {trial.number}: reward {trial.reward:.4g}, {escape(outcome)}"

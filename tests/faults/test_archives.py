@@ -1,0 +1,117 @@
+"""Archives that are shared, damaged, or of an earlier version."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasgym import Archive
+from nasgym.archive import VERSION
+from nasgym.archive.check import check
+from nasgym.archive.schema import TABLES
+from tests.archive_files import full, old_archive
+from tests.faults.damage import flip_bit
+from tests.faults.table import Seen
+from tests.faults.tiers import Scale
+from tests.killing import ROOT, start
+
+PROCESSES, EVALUATIONS = 6, 150
+
+
+def rows(path: Path) -> Any:
+    """Return all rows of all tables; what cannot be read is an exception's name."""
+    found = {}
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        database.text_factory = bytes
+        for table in TABLES:
+            try:
+                found[table] = database.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()
+            except sqlite3.DatabaseError as error:
+                return str(error)
+    return found
+
+
+@pytest.mark.fault("F19", "a bit of an archive flipped, anywhere in its file")
+def test_f19_a_bit_that_matters_is_found(
+    tmp_path: Path, scale: Scale, seed: int, seen: Seen
+) -> None:
+    path, rng = full(tmp_path / "archive.db", trials=200), random.Random(seed)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("VACUUM")  # as few bytes as can be that hold nothing
+    sound, intact = rows(path), path.read_bytes()
+    found, flips = 0, scale(100, 2_000)
+    for _ in range(flips):
+        byte, bit = flip_bit(path, rng)
+        faults = check(path).faults
+        found += bool(faults)
+        assert faults or rows(path) == sound, f"bit {bit} of byte {byte} is not found"
+        path.write_bytes(intact)
+    seen(flips, f"{found} found, each in a line; {flips - found} in bytes that hold nothing")
+
+
+@pytest.mark.fault("F23", "6 processes that search in one archive, 150 evaluations each")
+def test_f23_one_archive_serves_runs_of_many_processes(
+    tmp_path: Path, seed: int, seen: Seen
+) -> None:
+    path = tmp_path / "archive.db"
+    arguments = map(str, (path, PROCESSES, EVALUATIONS, seed))
+    output, errors = start("tests.faults.sharing", *arguments).communicate()
+    outcomes = [json.loads(line) for line in output.splitlines()]
+    assert len(outcomes) == PROCESSES, errors
+    failed = [error for outcome in outcomes for error in outcome["errors"]]
+    assert not failed, failed[0]
+    runs = {outcome["run"] for outcome in outcomes}
+    assert runs == {"main", *(f"main-{number}" for number in range(2, PROCESSES + 1))}
+    checked = check(path)
+    assert checked.faults == ()
+    assert checked.rows["trials"] == PROCESSES * EVALUATIONS
+    with closing(sqlite3.connect(path)) as database:
+        (keys, different) = database.execute(
+            "SELECT COUNT(key), COUNT(DISTINCT key) FROM results"
+        ).fetchone()
+    trained, found = (sum(outcome["counts"][place] for outcome in outcomes) for place in (1, 2))
+    assert keys == different == trained and found > 0
+    repeats = PROCESSES * EVALUATIONS - trained - found
+    seen(
+        PROCESSES * EVALUATIONS,
+        f"0 errors, 0 keys twice; {trained} trained, {found} found in the archive, "
+        f"{repeats} proposed again",
+    )
+
+
+OPEN = "import sys; from nasgym import Archive; Archive(sys.argv[1]).close()"
+
+
+@pytest.mark.fault("F25", "an archive of version 1 opened; kill -9 while it is migrated")
+def test_f25_an_archive_of_version_1_is_migrated_whole_or_not_at_all(
+    tmp_path: Path, seen: Seen
+) -> None:
+    path = old_archive(tmp_path)
+    with closing(Archive(path, read_only=True)) as archive:
+        trials, states = list(archive), list(archive.agent_states())
+    for point in ("mid_transaction", "before_commit", "after_commit"):
+        opened = subprocess.run(
+            [sys.executable, "-c", OPEN, path],
+            env=os.environ | {"NASGYM_CRASH_AT": point},
+            cwd=ROOT,
+        )
+        assert opened.returncode == -signal.SIGKILL
+        checked = check(path)
+        assert checked.faults == ()
+        assert checked.version == (VERSION if point == "after_commit" else 1)
+        with closing(Archive(path, read_only=True)) as archive:
+            assert (list(archive), list(archive.agent_states())) == (trials, states)
+    with closing(Archive(path)) as archive:
+        assert (list(archive), list(archive.agent_states())) == (trials, states)
+    with closing(Archive(tmp_path / "archive.db.v1", read_only=True)) as archive:
+        assert (list(archive), list(archive.agent_states())) == (trials, states)
+    assert check(tmp_path / "archive.db.v1").version == 1
+    seen(3, "version 1 or 2 after each kill, whole; read without being changed; a copy kept")

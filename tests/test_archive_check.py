@@ -1,0 +1,109 @@
+"""A check finds whatever is wrong with an archive, and says it in a line."""
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasgym.archive.check import check
+from nasgym.archive.schema import NUMBERED, TABLES
+from tests.archive_files import full, old_archive, old_run
+from tests.command_line import assert_mistake, run
+
+Capture = pytest.CaptureFixture[str]
+
+
+def spoilt(path: Path, *statements: str) -> tuple[str, ...]:
+    """Return the faults that statements, run behind the archive's back, make; then undo them."""
+    before = path.read_bytes()
+    database = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        assert database.execute(statement).rowcount
+    database.close()
+    found = check(path).faults
+    path.write_bytes(before)
+    return found
+
+
+def other(cell: Any) -> str:
+    """Return in SQL what a cell is with one bit of it flipped."""
+    if isinstance(cell, float):
+        return repr(cell + 2**-40)
+    if isinstance(cell, int):
+        return str(cell ^ 1)
+    data = cell.encode() if isinstance(cell, str) else cell
+    flipped = bytes([data[0] ^ 128, *data[1:]]) if data else b"\1"
+    hexed = f"x'{flipped.hex()}'"
+    return f"CAST({hexed} AS TEXT)" if isinstance(cell, str) else hexed
+
+
+def test_a_bit_in_any_cell_of_any_table_is_found(tmp_path: Path) -> None:
+    path = full(tmp_path / "archive.db")
+    assert check(path).faults == ()
+    database, cells = sqlite3.connect(path), 0
+    for table in TABLES:
+        rows = database.execute(f"SELECT rowid, * FROM {table} ORDER BY rowid DESC")
+        names, (row, *values) = [column[0] for column in rows.description[1:]], rows.fetchone()
+        rows.close()
+        for name, value in list(zip(names, values, strict=True))[table in NUMBERED :]:
+            faults = spoilt(path, f"UPDATE {table} SET {name} = {other(value)} WHERE rowid = {row}")
+            damaged = re.compile(rf"{table}, .*: the (row|state) is damaged")
+            assert any(map(damaged.fullmatch, faults)), (table, name, faults)
+            cells += 1
+    database.close()
+    assert cells > 40
+
+
+def test_rows_that_are_gone_are_missed(tmp_path: Path) -> None:
+    path = full(tmp_path / "archive.db")
+    ahead = "agent, number=2, run=1: saved after 12 trials, and there are 11"
+    gap = "trials, run=1: 11 rows, numbered up to 11"
+    assert spoilt(path, "DELETE FROM trials WHERE number = 5") == (gap, ahead)
+    assert spoilt(path, "DELETE FROM trials WHERE number = 11") == (ahead,)
+    assert spoilt(path, "DELETE FROM results WHERE result = 2") == (
+        "trials, row 2: what it refers to is not in results",
+    )
+    assert len(spoilt(path, "DELETE FROM runs")) > 10
+    assert spoilt(path, "DELETE FROM updates WHERE number = 0") == (
+        "updates, run=1: 1 rows, numbered up to 1",
+    )
+
+
+def test_a_damaged_file_is_a_fault_and_no_file_a_mistake(tmp_path: Path, capsys: Capture) -> None:
+    path = full(tmp_path / "archive.db")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    code, out, _ = run(capsys, "archive", "check", path)
+    assert code == 1 and "archive.db: " in out.splitlines()[-1]
+    path.write_bytes(b"SQLite format 3\0" + b"x" * 4000)
+    code, out, _ = run(capsys, "archive", "check", path, "--json")
+    assert code == 1 and len(json.loads(out)["faults"]) == 1
+    assert_mistake(run(capsys, "archive", "check", tmp_path / "none.db"), "there is no archive at")
+
+
+def test_whoever_reads_what_is_damaged_gets_one_line(tmp_path: Path, capsys: Capture) -> None:
+    path = full(tmp_path / "archive.db")
+    database = sqlite3.connect(path, isolation_level=None)
+    for broken in ("'[1,'", "CAST(x'ff' AS TEXT)"):
+        database.execute(f"UPDATE trials SET architecture = {broken} WHERE number = 11")
+        assert_mistake(run(capsys, "show", tmp_path), "archive.db is no archive that can be read")
+    database.close()
+
+
+def test_what_is_sound_is_said_to_be_whichever_version(tmp_path: Path, capsys: Capture) -> None:
+    full(tmp_path / "archive.db")
+    code, out, _ = run(capsys, "archive", "check", tmp_path)  # the folder of a run will do
+    assert code == 0 and out.startswith(f"{tmp_path}/archive.db: no fault (version 2; 1 runs, ")
+    assert "12 trials" in out and out.count("\n") == 1
+    old = old_archive(tmp_path / "old")
+    before = old.read_bytes()
+    code, out, _ = run(capsys, "archive", "check", old, "--json")
+    assert code == 0 and json.loads(out)["version"] == 1 and json.loads(out)["rows"]["trials"] == 8
+    assert old.read_bytes() == before
+    assert run(capsys, "archive", "check", old_run(tmp_path / "run"))[0] == 0
+    assert spoilt(old, "UPDATE agent SET state = zeroblob(21)") == (
+        "agent, number=1, run=1: the state is damaged",
+    )
