@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nasgym.benchmarks import language_speed, search_speed, training_speed
+from nasgym.benchmarks import driver, language_speed, scheduling_speed, search_speed, training_speed
 from nasgym.benchmarks.clock import Effort
 from nasgym.benchmarks.measurement import Measurement
 from nasgym.training.children import cores
@@ -42,10 +43,14 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
     "P6": training_speed.two_processes,
     "P7": training_speed.digits,
     "P8": training_speed.isolation,
+    "P9": scheduling_speed.utilisation,
+    "P10": scheduling_speed.ray_against_pool,
     "P11": language_speed.language_model,
     "P12": search_speed.stepping,
     "P13": search_speed.sampling,
     "P14": search_speed.policy_gradient,
+    "feeding": scheduling_speed.feeding,
+    "workers": driver.keeping_busy,
     "proposal": search_speed.proposing,
     "loop": search_speed.whole_search,
     "import": search_speed.importing,
@@ -87,7 +92,7 @@ class Speed:
         console.print(", ".join(f"{name} {value}" for name, value in about.items()))
         if not about["bfloat16"]:
             console.print(NO_BFLOAT16)
-        results = measure(self.only or tuple(MEASUREMENTS), effort, console)
+        results = measure(self.only or able(console), effort, console)
         console.print()
         for name, result in results.items():
             if result.note:
@@ -95,6 +100,14 @@ class Speed:
         if self.json:
             plain = {name: result.to_plain() for name, result in results.items()}
             print(json.dumps({"machine": about, **plain}, indent=2))
+
+
+def able(console: Console) -> tuple[str, ...]:
+    """Return the names of what can be measured here, and say what cannot."""
+    if find_spec("ray") is not None:
+        return tuple(MEASUREMENTS)
+    console.print(f"{', '.join(scheduling_speed.ON_RAY)} need Ray: pip install 'nasgym[ray]'")
+    return tuple(name for name in MEASUREMENTS if name not in scheduling_speed.ON_RAY)
 
 
 def measure(names: Sequence[str], effort: Effort, console: Console) -> dict[str, Measurement]:

@@ -1,6 +1,7 @@
 """What a search costs on this machine, estimated from children that are trained for a moment."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -20,7 +21,7 @@ from nasgym.registry import ENVIRONMENTS, did_you_mean
 from nasgym.search import Plan, SearchError
 from nasgym.space import SearchSpace
 from nasgym.task import Task
-from nasgym.training.children import ImageChildren, cores, recipe_named
+from nasgym.training.children import ImageChildren, recipe_named
 from nasgym.training.language_recipe import LANGUAGE_RECIPES
 from nasgym.training.recipe import RECIPES
 
@@ -102,12 +103,14 @@ def estimate(plan: Plan) -> Cost:
         raise SearchError(f"the cost of {plan.env} cannot be estimated{known}")
     agent = make(plan.agent, plan.seed, **plan.agent_options)
     wave = getattr(agent, "batch", None) or plan.num_envs
+    if plan.asynchronous or not agent.in_waves:
+        wave = sys.maxsize
     options = {**plan.options, "archive": None}
     if plan.workers is not None:
         options["workers"] = plan.workers
-    workers = cores() if options.get("workers") is None else max(1, options["workers"])
     rng = np.random.default_rng(plan.seed)
     with closing(_task(plan.env, options)) as task:
+        workers = task.evaluator.workers
         work = _work_in(task)
         mean = mean_work(task, plan.children, work, rng)
         children = draw(task.space, rng, max(2, min(workers, wave)))

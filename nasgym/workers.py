@@ -54,7 +54,7 @@ class NurseryProcess:
                 stdin=there.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": _search_path()},
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": search_path()},
                 start_new_session=True,  # Ctrl-C in the terminal is for the parent to deal with
             )
         # Called at the latest when the owner is dropped or the interpreter ends.
@@ -91,6 +91,10 @@ class NurseryProcess:
             if "ticket" in message
         ]
 
+    def fileno(self) -> int:
+        """Return the file descriptor that becomes readable when there is news."""
+        return self._channel.socket.fileno()
+
     def _send(self, message: Mapping[str, Any], patience: float = ANSWER_WITHIN) -> None:
         self._channel.socket.settimeout(patience)
         try:
@@ -113,7 +117,8 @@ class NurseryProcess:
         return lines[-1] if code > 0 and lines[-1] else how_it_ended(code)
 
 
-def _search_path() -> str:
+def search_path() -> str:
+    """Return PYTHONPATH for a process that is to import what this one can."""
     return os.pathsep.join(entry or os.getcwd() for entry in sys.path)
 
 
@@ -166,7 +171,7 @@ class LocalBackend:
 
     def begin(self, ticket: int, task: Task) -> None:
         """Begin a child in the lowest free slot; raise WorkerError if the job cannot start."""
-        nursery = self._nursery or self._start()
+        nursery = self.start()
         slot = heapq.heappop(self._free)
         self._slots[ticket] = slot
         nursery.begin(ticket, {**task, "slot": slot})
@@ -195,13 +200,21 @@ class LocalBackend:
             self._nursery.close()
             self._nursery = None
 
-    def _start(self) -> NurseryProcess:
-        self._nursery = NurseryProcess(self._setup | {"parent": os.getpid()})
-        try:
-            self._nursery.await_job()
-        except NurseryLost as lost:
-            raise WorkerError(f"the job {self._setup['job']} cannot start: {lost}") from None
+    def start(self) -> NurseryProcess:
+        """Start the nursery unless it is there; raise WorkerError if the job cannot start."""
+        if self._nursery is None:
+            nursery = NurseryProcess(self._setup | {"parent": os.getpid()})
+            try:
+                nursery.await_job()
+            except NurseryLost as lost:
+                nursery.close()
+                raise WorkerError(f"the job {self._setup['job']} cannot start: {lost}") from None
+            self._nursery = nursery
         return self._nursery
+
+    def fileno(self) -> int | None:
+        """Return what becomes readable when `ended` need not wait; None without a nursery."""
+        return None if self._nursery is None else self._nursery.fileno()
 
 
 class Pool(Scheduler):

@@ -15,6 +15,7 @@ import numpy as np
 
 from nasgym.nursery import Job
 from nasgym.workers import Pool
+from tests.processes import stat
 
 
 def answer(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,6 +35,12 @@ def spin(task: Mapping[str, Any]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         pass
+
+
+def compute_in_c(task: Mapping[str, Any]) -> NoReturn:
+    """Hang in one call that gives neither Python nor a signal a chance."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise AssertionError(3 ** (10**9))
 
 
 def stop(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,17 +95,30 @@ def return_much(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def die_at_first(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Be killed as often as the task says, counting in a file, then answer."""
+    """Be killed while taking memory as often as the task says, by a count in a file; answer."""
     with Path(task["count"]).open("a+") as file:
         file.write("x")
         attempts = file.tell()
     if attempts <= task["deaths"]:
+        taken = np.ones(2**22)
+        assert taken.nbytes
         os.kill(os.getpid(), signal.SIGKILL)
     return {"accuracy": 0.5}
 
 
 def kill_nursery(task: Mapping[str, Any]) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def whose(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell the nursery, and the process that has it."""
+    return {"metrics": {"nursery": os.getppid(), "owner": stat(os.getppid())[1]}}
+
+
+def kill_owner(task: Mapping[str, Any]) -> None:
+    """Kill the process that has the nursery."""
+    os.kill(stat(os.getppid())[1], signal.SIGKILL)
     time.sleep(60)
 
 
@@ -143,7 +163,7 @@ def slow_setup(settings: Mapping[str, Any]) -> Job:
 
 def run_in_daemon(connection: Connection) -> None:
     """Run a pool and send the accuracies, as the process of a vector environment would."""
-    with Pool("jobs:any_of_these", {}, workers=2) as pool:
+    with Pool("tests.jobs:any_of_these", {}, workers=2) as pool:
         tasks = [{"do": "answer", "seed": seed} for seed in range(4)]
         connection.send({index: one.accuracy for index, one in pool.run(tasks)})
 

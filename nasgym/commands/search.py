@@ -66,7 +66,7 @@ class Search:
         run = self._run()
         mirrors = chosen(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
         try:
-            if self.estimate or (self.preset and not run.archive_path.exists()):
+            if self.estimate or (self.preset and not (run.folder / "search.json").exists()):
                 self._print_estimate(run.plan)
             if self.estimate:
                 return
@@ -78,19 +78,23 @@ class Search:
             sys.exit(128 + signal.SIGINT)
         with closing(run.archive()) as archive:
             run.write_best(archive)
-            from nasgym.figures import write_figures
+            from nasgym.figures import DRAWN, write_figures
             from nasgym.report import write_report
 
-            write_figures(run.folder, archive, agent.entropy())
-            write_report([run], run.folder / "report.html")
             summary, best = _summary(run, archive), archive.best()
+            trials = archive.outlines(DRAWN)
+            write_figures(run.folder, trials, agent.entropy(), best=best)
+            write_report([run], run.folder / "report.html")
         print(json.dumps(summary)) if self.json else _print_summary(summary, best)
 
     def _run(self) -> Run:
         given = self._given()
         folder = self.out or self._default_folder()
         if (folder / "search.json").exists():
-            return Run(folder, replace(Run(folder).plan, **given))
+            known = Run(folder).plan
+            if "env_options" in given:  # those that are left out stay what they were
+                given["env_options"] = {**known.env_options, **given["env_options"]}
+            return Run(folder, replace(known, **given))
         if "env" not in given:
             return Run(folder)
         return Run(folder, Plan(**{"agent": "reinforce", "children": 200, **given}))
@@ -169,13 +173,14 @@ def _shown_in(mirror: Mirror, run: Run, task: Task, stack: ExitStack) -> Callabl
 
 
 def _summary(run: Run, archive: Archive) -> dict[str, Any]:
-    best = archive.best()
-    trials = list(archive)
+    best, counts = archive.best(), archive.counts()
     return {
         "folder": str(run.folder),
-        "children": len(trials),
-        "trained": sum(not trial.cached for trial in trials),
-        "failed": sum(trial.status != "ok" for trial in trials),
+        "archive": str(run.archive_path),
+        "children": counts.trials,
+        "trained": counts.trained,
+        "found": counts.found,
+        "failed": counts.failed,
         "best": None if best is None else asdict(best),
     }
 
@@ -185,8 +190,9 @@ def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
     from nasgym.figures import drawable
 
     folder = summary["folder"]
+    found = f"{summary['found']} found in the archive, " if summary["found"] else ""
     say(
-        f"{summary['children']} children are done ({summary['trained']} trained, the others "
+        f"{summary['children']} children are done ({summary['trained']} trained, {found}the others "
         f"proposed again; {summary['failed']} failed)"
     )
     if best is not None:
@@ -194,7 +200,7 @@ def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
         print(drawing.text(drawable(best.architecture)))
         say(
             f"\nits picture  {folder}/best.png\nits data     {folder}/best.json"
-            f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {folder}/archive.db"
+            f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {summary['archive']}"
             f"\nthe report   {folder}/report.html"
             f"\nlook closer  nasgym show {folder}"
         )

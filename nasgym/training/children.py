@@ -68,12 +68,11 @@ class Children(ABC):
         """
         cluster = None
         if isinstance(workers, str):
-            from nasgym.cluster import Cluster, RayBackend
+            from nasgym.cluster import Cluster
+            from nasgym.hosts import RayBackend
 
-            cluster = Cluster(workers, cpus=cpus, gpus=gpus)
-        else:
-            _check_whole(0, workers=workers)
-        _check_whole(0, seed=seed)
+            cluster, workers = Cluster(workers, cpus=cpus, gpus=gpus), None
+        _check_whole(0, seed=seed, workers=workers)
         kind = (cluster or machine).survey(device)
         how: dict[str, Any] = {
             "recipe": plain(recipe),
@@ -89,6 +88,8 @@ class Children(ABC):
         evaluations are, bit by bit."""
         settings = how | dict(data)
         limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
+        self.allowance = json.dumps(limits)
+        """What a child may take: with more, one that failed for want of it is trained again."""
         if cluster:
             files = {"packed": packed()} if packed else {}
             backend = RayBackend(cluster, job, settings, kind=kind, files=files, **limits)

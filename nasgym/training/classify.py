@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgym.data import load
+from nasgym.data.packed import unpack_images
 from nasgym.evaluation import Evaluation
 from nasgym.faults import crash_point
 from nasgym.networks import build, flops, parameters
@@ -178,15 +179,18 @@ def _logits(network: nn.Module, images: Tensor) -> Tensor:
 def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Load data and warm up once; return what trains the child of one task.
 
-    `settings` are "data" and "data_options" for `nasgym.data.load`, "recipe" (the fields of a
-    `Recipe`), "seed", "device" ("cpu" or "cuda"), "precision" (the name of a torch dtype) and
-    perhaps "latency" (whether to measure the seconds that a trained network takes for one image). A
-    task is {"architecture": its plain form, "slot": which of the devices}; its outcome is the
-    plain form of an `Evaluation`. No thread is started and no GPU touched before the first task,
-    so the process may fork in between.
+    `settings` are "data" and "data_options" for `nasgym.data.load`, or "packed", the path of a file
+    that `nasgym.data.packed.pack` made; "recipe" (the fields of a `Recipe`), "seed", "device"
+    ("cpu" or "cuda"), "precision" (the name of a torch dtype) and perhaps "latency" (whether to
+    measure the seconds that a trained network takes for one image). A task is {"architecture": its
+    plain form, "slot": which of the devices}; its outcome is the plain form of an `Evaluation`. No
+    thread is started and no GPU touched before the first task, so the process may fork in between.
     """
     settle()
-    data = load(settings["data"], **settings["data_options"])
+    if "packed" in settings:
+        data = unpack_images(settings["packed"])
+    else:
+        data = load(settings["data"], **settings["data_options"])
     recipe = Recipe(**settings["recipe"])
     shape, classes, timed = data.input_shape, data.classes, settings.get("latency", False)
     batches = prepare(data, recipe, getattr(torch, settings["precision"]))

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgym.data import TextData, load_text
+from nasgym.data.packed import unpack_text
 from nasgym.evaluation import Evaluation
 from nasgym.networks.language import LanguageModel, State
 from nasgym.networks.language_size import Cell, hidden_for
@@ -290,13 +291,17 @@ def model_of(architecture: Cell, texts: Texts, recipe: LanguageRecipe, seed: int
 def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Load the text and warm up once; return what trains the child of one task.
 
-    `settings` are "corpus" and "corpus_options" for `nasgym.data.load_text`, "recipe" (the fields
-    of a `LanguageRecipe`), "seed", "device", "precision" and perhaps "latency" (whether to measure
-    the seconds that a trained model takes for the next token); tasks and outcomes are those of
+    `settings` are "corpus" and "corpus_options" for `nasgym.data.load_text`, or "packed", the path
+    of a file that `nasgym.data.packed.pack` made; "recipe" (the fields of a `LanguageRecipe`),
+    "seed", "device", "precision" and perhaps "latency" (whether to measure the seconds that a
+    trained model takes for the next token); tasks and outcomes are those of
     `nasgym.training.classify.job`.
     """
     settle()
-    data = load_text(settings["corpus"], **settings["corpus_options"])
+    if "packed" in settings:
+        data = unpack_text(settings["packed"])
+    else:
+        data = load_text(settings["corpus"], **settings["corpus_options"])
     recipe = LanguageRecipe(**settings["recipe"])
     texts = prepare(data, recipe, getattr(torch, settings["precision"]))
     _warm_up(texts, recipe)

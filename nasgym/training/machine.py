@@ -87,3 +87,16 @@ def torch_build() -> dict[str, Any]:
     if package is None or package.origin is None:
         raise ModuleNotFoundError("children are trained with torch: pip install torch")
     return runpy.run_path(str(Path(package.origin).with_name("version.py")))
+
+
+def survey(device: str) -> dict[str, Any]:
+    """Return how children are trained here: the "device", its "precision", and the "machine".
+
+    Errors as for `resolve`.
+    """
+    device = resolve(device)
+    return {
+        "device": device,
+        "precision": precision(device),
+        "machine": description(device),
+    }

@@ -1,0 +1,52 @@
+"""A pool of worker processes under test: its fixtures, its jobs, and who belongs to it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasgym.evaluation import Evaluation
+from nasgym.workers import Pool
+from tests.processes import children_of, gone
+
+JOB = "tests.jobs:any_of_these"
+ANSWER: dict[str, Any] = {"do": "answer", "seed": 1}
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Fail if a test leaves a process behind."""
+    yield
+    assert family() == set()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    with Pool(JOB, {}, workers=2) as pool:
+        yield pool
+
+
+def family() -> set[int]:
+    """Return the nurseries of this process, and any dead child that nobody has waited for."""
+    return {
+        pid
+        for pid in children_of(os.getpid())
+        if gone({pid}) or "nasgym.nursery" in Path(f"/proc/{pid}/cmdline").read_text()
+    }
+
+
+def nursery() -> int:
+    (pid,) = family()
+    return pid
+
+
+def evaluate(pool: Pool, *tasks: dict[str, Any]) -> list[Evaluation]:
+    results = dict(pool.run(tasks))
+    assert sorted(results) == list(range(len(tasks)))
+    return [results[index] for index in range(len(tasks))]
+
+
+def last_line(evaluation: Evaluation) -> str:
+    return evaluation.error.splitlines()[-1]
