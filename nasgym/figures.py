@@ -4,7 +4,7 @@ And of runs side by side: their curves, and how much better one agent's best chi
 another's. One style for all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from nasgym import drawing
 from nasgym.archive import Trial
 from nasgym.comparison import TOPS, Comparison, Finished
+from nasgym.drawing.sheet import cut
 from nasgym.evaluation import score
 from nasgym.faults import crash_point
 from nasgym.files import replacing
 from nasgym.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, colours_of, series
-from nasgym.pareto import front
+from nasgym.pareto import cost_of, front
 from nasgym.preferences import Preference, Preferences
 from nasgym.spaces import ARCHITECTURES, read
 
@@ -30,6 +31,12 @@ WINDOW = 50
 """Children over which rewards and duplicates are averaged."""
 
 FORMATS = ("pdf", "svg", "png")
+
+DRAWN = ("parameters", "perplexity")
+"""Metrics that figures show."""
+
+LONGEST_NAME = 70
+"""Characters of an agent with its options in a figure."""
 
 styled = rc_context(
     {
@@ -46,6 +53,7 @@ styled = rc_context(
         "pdf.fonttype": 42,  # TrueType: journals refuse type 3
         "ps.fonttype": 42,
         "svg.hashsalt": "nasgym",  # the same figure, the same file
+        "text.parse_math": False,  # names come from anywhere, dollars and all
     }
 )
 """The style of every figure: decorates what makes or saves one."""
@@ -54,25 +62,29 @@ Entropy = Sequence[tuple[int, float]]
 
 
 def write_figures(
-    folder: Path, trials: Iterable[Trial], entropy: Entropy = (), suffix: str = "png"
+    folder: Path,
+    trials: Iterable[Trial],
+    entropy: Entropy = (),
+    suffix: str = "png",
+    best: Trial | None = None,
 ) -> list[Path]:
     """Write `best`, `rewards`, `policy` and `front` into `folder` and return their paths.
 
     `entropy` is the controller's, as (children finished, nats a decision), where there is one.
     There is no front where the children's parameters are not known, and nothing before a child
-    trained.
+    trained. Where the trials are outlines, `best` is the best of them in full.
     """
     trials = list(trials)
     trained = [trial for trial in trials if trial.status == "ok"]
     if not trained:
         return []
-    best = max(trained, key=lambda trial: trial.reward)
+    best = best or max(trained, key=lambda trial: trial.reward)
     figures = {
         "best": best_network(best),
         "rewards": rewards(trials),
         "policy": policy(trials, entropy),
     }
-    if any("parameters" in trial.metrics for trial in trained):
+    if any(cost_of(trial, "parameters") is not None for trial in trained):
         figures["front"] = pareto(trained)
     return [write(figure, folder / f"{name}.{suffix}") for name, figure in figures.items()]
 
@@ -146,7 +158,7 @@ def policy(trials: Sequence[Trial], entropy: Entropy) -> Figure:
 def pareto(trials: Sequence[Trial]) -> Figure:
     """Draw how good children are for their parameters, and the front of those that none beats."""
     language = any("perplexity" in trial.metrics for trial in trials)
-    sized = [trial for trial in trials if "parameters" in trial.metrics]
+    sized = [trial for trial in trials if cost_of(trial, "parameters") is not None]
     figure, axes = _axes(1, "validation perplexity" if language else "validation accuracy")
     points = np.array([_sized(trial) for trial in sized])
     best = np.array([_sized(trial) for trial in front(sized)])
@@ -159,6 +171,25 @@ def pareto(trials: Sequence[Trial]) -> Figure:
         axes[0].set_yscale("log")
     axes[0].set_xlabel("parameters")
     axes[0].legend(loc="upper right" if language else "lower right")
+    return figure
+
+
+@styled
+def staleness(ages: Mapping[int, int], lags: Mapping[int, int]) -> Figure:
+    """Draw how many trials old children were when they finished, and how many versions updates.
+
+    Both are counts by age; there are no lags without a parameter server.
+    """
+    panels = [(ages, "trials finished since a child was proposed", BLUE)]
+    if lags:
+        panels.append((lags, "versions made since an update's was read", PURPLE))
+    figure = Figure(figsize=(6.3, 0.9 + 2.0 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axis, (counts, words, colour) in zip(axes, panels, strict=True):
+        bins = min(50, max(counts) + 1)
+        share = [count / sum(counts.values()) for count in counts.values()]
+        axis.hist(list(counts), bins=bins, weights=share, color=colour)
+        axis.set(xlabel=words, ylabel="share")
     return figure
 
 
@@ -210,7 +241,7 @@ def compared(runs: Sequence[Finished]) -> Figure:
         values = np.array([trial.reward for trial in run.trials])
         children, colour = np.arange(1, len(values) + 1), colours[run.agent]
         mean.plot(children, moving_mean(values), color=colour)
-        label = None if run.agent in named else run.agent
+        label = None if run.agent in named else cut(run.agent, LONGEST_NAME)
         best.plot(children, list(accumulate(values, max)), color=colour, label=label)
         named.add(run.agent)
     best.set_ylabel("best reward so far")
@@ -241,7 +272,8 @@ def improvements(comparison: Comparison) -> Figure:
             )
         axis.set_ylabel(f"better by, {comparison.unit}")
         axis.set_title(
-            f"{one.agent} (n = {one.seeds}) over {comparison.against} (n = {comparison.seeds})",
+            f"{cut(one.agent, LONGEST_NAME)} (n = {one.seeds}) over "
+            f"{cut(comparison.against, LONGEST_NAME)} (n = {comparison.seeds})",
         )
         axis.legend()
     figure.suptitle(comparison.env)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.architecture import plain
+from nasgym.files import read_json
 from nasgym.networks import zoo
 
 
@@ -212,7 +213,7 @@ def trained(folder: Path) -> Measured:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no test.json: it is no finished `nasgym train`")
     try:
-        done = json.loads(path.read_text())
+        done = read_json(path)
         table = _table_of(done["options"])
         size = done["options"].get("train_size") or TABLES[table].train_size
         return Measured(

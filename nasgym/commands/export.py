@@ -50,14 +50,13 @@ def _trained(folder: Path) -> "nn.Module":
 
     Raises FileNotFoundError if the training there is not finished.
     """
-    import torch
-
     from nasgym.spaces import read
+    from nasgym.training.checkpoint import load_weights
     from nasgym.training.classify import Classification
-    from nasgym.training.final import kind_of, read_plan
+    from nasgym.training.final import kind_of, read_plan, read_result
 
-    plan, tested = read_plan(folder), folder / "test.json"
-    if plan is None or not tested.exists():
+    plan, result = read_plan(folder), read_result(folder)
+    if plan is None or result is None:
         raise FileNotFoundError(f"{folder} is the folder of no finished `nasgym train`")
     architecture = read(plan.architecture)
     problem = kind_of(architecture)(
@@ -68,10 +67,9 @@ def _trained(folder: Path) -> "nn.Module":
         seed=plan.seed,
         device="cpu",
     )
-    recipe = replace(problem.recipe, **json.loads(tested.read_text())["grid"])
+    recipe = replace(problem.recipe, **result["grid"])
     training, network = problem.training(recipe), problem.network(recipe)
     if isinstance(training, Classification):  # it sets what the recipe says of the network
         network = training.network
-    weights = torch.load(folder / "weights.pt", map_location="cpu", weights_only=True)
-    network.load_state_dict(weights)
+    network.load_state_dict(load_weights(folder / "weights.pt", result.get("weights_sha256")))
     return network

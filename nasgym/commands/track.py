@@ -7,10 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from nasgym.agents import make
-from nasgym.archive import Archive
 from nasgym.commands.terminal import say
-from nasgym.search import Plan, Run
+from nasgym.entropy import saved_entropy
+from nasgym.search import Run
 from nasgym.tracking import MirrorError, chosen
 
 
@@ -32,16 +31,7 @@ class Track:
         if not mirrors:
             raise MirrorError("say where: --wandb offline, --wandb online or --tensorboard")
         with closing(run.archive()) as archive:
-            trials, entropy = list(archive), _entropy(run.plan, archive)
+            trials, entropy = list(archive), saved_entropy(run.plan, archive)
         for mirror in mirrors:
             mirror.show_all(trials, entropy)
             say(f"{len(trials)} children are in {mirror.name}")
-
-
-def _entropy(plan: Plan, archive: Archive) -> list[tuple[int, float]]:
-    """Return the entropy of the agent as it was saved last; none if it was not."""
-    for _, state in archive.agent_states():
-        agent = make(plan.agent, plan.seed, **plan.agent_options)
-        agent.restore(state)
-        return agent.entropy()
-    return []

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from nasgym.architecture import plain
-from nasgym.archive import Archive
 from nasgym.commands.options import parse_options
 from nasgym.commands.progress import StepDisplay
 from nasgym.commands.terminal import OUT, say
+from nasgym.files import read_json
 from nasgym.networks import zoo
 from nasgym.registry import ENVIRONMENTS, did_you_mean
 from nasgym.search import Interrupted, Run, signals_raise
@@ -94,7 +94,7 @@ def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
         hint = did_you_mean(target, zoo.ARCHITECTURES)
         raise FileNotFoundError(f"{target!r} is no file, no folder and not in the zoo{hint}")
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     if not isinstance(data, dict) or "architecture" not in data:
@@ -109,7 +109,7 @@ def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
     if not (folder / "search.json").exists():
         raise FileNotFoundError(f"{folder} is the folder of no run and of no training")
     run = Run(folder)
-    with closing(Archive(run.archive_path, read_only=True)) as archive:
+    with closing(run.archive()) as archive:
         best = archive.best()
     if best is None:
         raise ValueError(f"no child of {folder} has trained yet")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nasgym.data.dataset import DatasetError, Images, Labels, Pool
 from nasgym.data.download import Progress, data_folder, fetch, verified
+from nasgym.data.members import Member
 
 FOLDER = "cifar-10-batches-bin"
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -131,7 +132,7 @@ def _read_archive(archive: Path, names: Sequence[str], edition: Edition) -> dict
 
 def _read_members(archive: Path, names: Sequence[str], edition: Edition) -> dict[str, bytes]:
     content = {}
-    with tarfile.open(archive, "r|gz") as members:
+    with tarfile.open(archive, "r|gz", tarinfo=Member) as members:
         for member in members:
             where = f"{member.name!r} in {archive}"
             path = PurePosixPath(member.name)

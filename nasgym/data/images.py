@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,18 @@ PARTS = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
 FEWEST = 20
 """Fewer images cannot be split into tenths that hold two or more."""
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What those files may be, whatever they are called: Pillow would run Ghostscript for others."""
+
 LARGEST = 8 << 30
-"""Bytes that the decoded images of a folder may take."""
+"""Bytes that the decoded images may take."""
+
+MOST_PIXELS = 50_000_000
+"""Pixels of one file: decoding it takes four bytes for each."""
+
+SMALL, BOMB = 64 << 20, 100
+"""An array of more than SMALL bytes that was compressed to less than a BOMB-th of them holds one
+thing again and again, and no images."""
 
 Indices = NDArray[np.intp]
 Numbering = Callable[[NDArray[Any]], Labels]
@@ -133,19 +144,42 @@ def _check_same_shape(path: Path, images: Images, others: Images) -> None:
 # An .npz file ---------------------------------------------------------------------------------
 
 
+NPZ_ERRORS = (
+    *(OSError, ValueError, EOFError, AttributeError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy raises for files that are none, or that say something else than they hold."""
+
+
 def _npz_parts(path: Path) -> dict[str, Part]:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             pairs = _pairs(path, file.files)
+            _check_members(path, file.zip)
             arrays = {part: (file[x], file[y]) for part, (x, y) in pairs.items()}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{path} cannot be read as an .npz file of arrays: {error}") from None
+    except DatasetError:
+        raise
+    except NPZ_ERRORS as error:
+        (line, *_) = str(error).splitlines() or [type(error).__name__]
+        raise DatasetError(f"{path} cannot be read as an .npz file of arrays: {line}") from None
     return {
         part: _npz_part(path, *pairs[part], images, labels)
         for part, (images, labels) in arrays.items()
     }
+
+
+def _check_members(path: Path, file: zipfile.ZipFile | None) -> None:
+    """Refuse arrays that would fill the memory, before they are read."""
+    members = file.infolist() if file is not None else []
+    total = sum(member.file_size for member in members)
+    if total > LARGEST:
+        raise DatasetError(f"{path} is too large: {total:,} bytes, and {LARGEST:,} are the most")
+    for member in members:
+        if member.file_size > max(SMALL, BOMB * member.compress_size):
+            raise DatasetError(
+                f"{member.filename!r} in {path} has {member.file_size:,} bytes of nothing, "
+                f"compressed to {member.compress_size:,}: if they are images, save them by np.savez"
+            )
 
 
 def _pairs(path: Path, names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -217,7 +251,7 @@ def _class_files(folder: Path) -> list[tuple[Path, str]]:
         (file, path.name)
         for path in classes
         for file in sorted(path.iterdir())
-        if file.suffix.lower() in SUFFIXES and file.name[0] != "."
+        if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
     ]
     missing = {path.name for path in classes} - {name for _, name in files}
     if missing:
@@ -269,11 +303,15 @@ def _decode(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path) -> "Iterator[Image]":
-    from PIL.Image import DecompressionBombError, open
+    from PIL.Image import DecompressionBombError, DecompressionBombWarning, open
 
     # Pillow raises SyntaxError for some broken files.
     try:
-        with open(path) as image:
+        with catch_warnings(action="ignore", category=DecompressionBombWarning):
+            opened = open(path, formats=FORMATS)
+        with opened as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, too many")
             yield image
     except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
         raise DatasetError(f"{path} cannot be read as an image: {error}") from None

@@ -17,6 +17,7 @@ from typing import IO, cast
 from nasgym.data.corpus import END, Corpus
 from nasgym.data.dataset import DatasetError
 from nasgym.data.download import SECONDS_OF_SILENCE, Progress, data_folder
+from nasgym.data.members import Member
 from nasgym.files import replacing
 
 FOLDER = "ptb"
@@ -163,7 +164,7 @@ def _members(arriving: _Arriving, edition: Edition) -> dict[str, bytes]:
     """Return the three files in an archive; nothing else of it is kept."""
     content = {}
     stream = cast(IO[bytes], arriving)  # tarfile only reads
-    with tarfile.open(fileobj=stream, mode="r|gz") as members:
+    with tarfile.open(fileobj=stream, mode="r|gz", tarinfo=Member) as members:
         for member in members:
             path = PurePosixPath(member.name)
             if path.parent == PurePosixPath(UNPACKED) and path.name in FILES:

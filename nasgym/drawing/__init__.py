@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_DRAWN = 2000
+"""Connections of a network, or nodes of a cell, that a figure has room for."""
+
+
 def text(architecture: Any) -> str:
     """Return `architecture` drawn for a terminal.
 
@@ -43,14 +47,19 @@ def figure(architecture: Any, title: str | None = None) -> "Figure":
 
     A recurrent cell stands on x_t and h_{t-1}, and h_t comes out of its root. A box is a node: its
     combination below, its activation above. c_{t-1} enters a box of its own, the cell inject, and
-    c_t leaves its node between combination and activation. Anything else is a page of text.
+    c_t leaves its node between combination and activation. Anything else, and what has more than
+    MOST_DRAWN connections or nodes, is a page of text.
     """
     match architecture:
-        case ConvArchitecture():
+        case ConvArchitecture() if _connections(architecture) <= MOST_DRAWN:
             return conv.figure(architecture, title)
-        case RecurrentArchitecture():
+        case RecurrentArchitecture() if len(architecture.nodes) <= MOST_DRAWN:
             return tree.figure(architecture, title)
     return page(text(architecture), title)
+
+
+def _connections(architecture: ConvArchitecture) -> int:
+    return sum(max(1, len(layer.inputs)) for layer in architecture.layers)
 
 
 def rgb(architecture: Any) -> NDArray[np.uint8]:

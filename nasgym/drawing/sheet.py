@@ -12,6 +12,9 @@ Point = tuple[float, float]
 MARGIN = 0.3
 """White around a drawing, in inches."""
 
+ROWS, COLUMNS = 120, 120
+"""Lines of a page, and letters of a line: drawing many more takes minutes."""
+
 INK, GREY = "#1f2933", "#7b8794"
 COLOURS = ("#2a7f9e", "#d98410", "#5b8c3a", "#7d5ba6", "#8a5a2b", "#159484", "#bd4f8a", "#c8434f")
 """Colours of what is numbered, in turn."""
@@ -60,8 +63,14 @@ def arrow(axes: "Axes", points: Sequence[Point], colour: str, name: str) -> None
 
 
 def page(words: str, title: str | None) -> "Figure":
-    """Return a figure of text as it stands."""
-    rows = words.splitlines()
+    """Return a figure of text as it stands, cut where a page ends."""
+    rows = [cut(row, COLUMNS) for row in words.splitlines()[:ROWS]]
     figure, axes = sheet((0, 0.076 * max(map(len, rows))), (-0.16 * len(rows), 0), title)
-    write(axes, 0, 0, words, family="monospace", va="top", linespacing=1.28)
+    text = "\n".join(rows)
+    write(axes, 0, 0, text, family="monospace", va="top", linespacing=1.28)
     return figure
+
+
+def cut(words: str, longest: int) -> str:
+    """Return `words`, cut if there are more than `longest` letters."""
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"

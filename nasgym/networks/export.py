@@ -1,5 +1,6 @@
 """A trained network as a file that runs without this package: torch.export or ONNX."""
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -116,7 +117,9 @@ def _compared(
 def _write_pt2(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int) -> None:
     sizes = [{batch: torch.export.Dim.AUTO} for _ in example]
     program = torch.export.export(network, tuple(example), dynamic_shapes=tuple(sizes))
-    torch.export.save(program, path)
+    content = io.BytesIO()  # torch's own writer ends the process where a disk is full
+    torch.export.save(program, content)
+    path.write_bytes(content.getbuffer())
 
 
 def _load_pt2(path: Path) -> Run:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasgym.figures import compared, settling, write, write_figures
+from nasgym.figures import compared, settling, staleness, write, write_figures
 from nasgym.files import write_atomically
 from nasgym.report.contents import Contents, contents
 from nasgym.report.page import page
@@ -43,6 +43,8 @@ def _write_figures(found: Sequence[Contents], home: Path, suffix: str) -> list[P
 
 
 def _write_figures_of(run: Contents, folder: Path, suffix: str) -> list[Path]:
-    paths = write_figures(folder, run.trials, run.entropy, suffix)
-    figure = settling(run.preferences)
-    return [*paths, write(figure, folder / f"preferences.{suffix}")]
+    paths = write_figures(folder, run.trials, run.entropy, suffix, run.best)
+    figures = {"preferences": settling(run.preferences)}
+    if run.ages:
+        figures["staleness"] = staleness(run.ages, run.lags)
+    return [*paths, *(write(one, folder / f"{name}.{suffix}") for name, one in figures.items())]

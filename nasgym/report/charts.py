@@ -1,6 +1,6 @@
 """Charts: small drawings in SVG, readable on a phone, that take light and dark from the page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil, floor, isfinite, log10
@@ -18,6 +18,9 @@ MOST_POINTS = 400
 
 FEW_POINTS = 200
 """Up to here a dot has room to be larger."""
+
+MANY_POINTS = 20_000
+"""From here on dots are put on whole pixels, of which there are some ten thousands."""
 
 Point = tuple[float, float]
 
@@ -94,16 +97,30 @@ class Chart:
 
     def dots(self, points: Iterable[Point], colour: str) -> None:
         """Add a dot for each point; those that fall on one another become one."""
-        places = {f"M{x:.1f} {y:.1f}h0" for x, y in map(self._place, _finite(points))}
+        places = self._places(points)
         size = 4.5 if len(places) < FEW_POINTS else 3.0
-        path = "".join(sorted(places))
+        path = "".join(sorted(f"M{x:g} {y:g}h0" for x, y in places))
         self._add(tag("path", d=path, stroke=colour, stroke_width=size, class_="dots"))
 
     def crosses(self, points: Iterable[Point], colour: str) -> None:
         """Add a small cross for each point."""
-        places = map(self._place, _finite(points))
-        path = "".join(f"M{x - 3:.1f} {y - 3:.1f}l6 6m0 -6l-6 6" for x, y in places)
+        places = sorted(self._places(points))
+        path = "".join(f"M{x - 3:g} {y - 3:g}l6 6m0 -6l-6 6" for x, y in places)
         self._add(tag("path", d=path, stroke=colour, class_="line"))
+
+    def _places(self, points: Iterable[Point]) -> set[Point]:
+        """Return where points lie, those that cannot be told apart as one."""
+        found = {(round(x, 1), round(y, 1)) for x, y in map(self._place, _finite(points))}
+        return found if len(found) < MANY_POINTS else {(round(x), round(y)) for x, y in found}
+
+    def columns(self, heights: Mapping[int, float], width: int, colour: str) -> None:
+        """Add columns: number n is for the `width` whole numbers from n times `width` on."""
+        path = ""
+        for number, height in sorted(heights.items()):
+            left, top = self._place((number * width - 0.5, height))
+            right, bottom = self._place(((number + 1) * width - 0.5, self.y.low))
+            path += f"M{left + 0.3:.1f} {bottom:g}V{top:.1f}H{right - 0.3:.1f}V{bottom:g}z"
+        self._add(tag("path", d=path, fill=colour))
 
     def line(
         self, points: Sequence[Point], colour: str, *, steps: bool = False, dash: str | None = None

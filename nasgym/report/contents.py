@@ -3,20 +3,22 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.agents import make
-from nasgym.archive import Archive, Trial, ranked
+from nasgym.archive import Trial
 from nasgym.comparison import Finished
+from nasgym.entropy import saved_entropy
+from nasgym.figures import DRAWN
 from nasgym.preferences import Preferences, preferences
-from nasgym.search import Plan, Run
+from nasgym.search import Run
 from nasgym.space import SearchSpace, deepest
 
 TOP = 10
@@ -35,6 +37,14 @@ class Contents:
     """(children finished, nats a decision) of the agent's policy, where it has one and saved it."""
     space: SearchSpace | None
     """The space at its deepest, None where it cannot be made here."""
+    top: Sequence[Trial]
+    """The best children that trained, each once, the best first; of equals the earliest."""
+    ages: Mapping[int, int]
+    """How many children finished so many trials after they were proposed; none where strings come
+    in waves."""
+    lags: Mapping[int, int]
+    """How many updates were computed with parameters so many versions old, where there is a
+    parameter server."""
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -45,11 +55,6 @@ class Contents:
     def trained(self) -> list[Trial]:
         """The trials whose child trained to its end, repeats too."""
         return [trial for trial in self.trials if trial.status == "ok"]
-
-    @cached_property
-    def top(self) -> list[Trial]:
-        """The best children, each once, the best first; of equals the earliest."""
-        return ranked(self.trained)[:TOP]
 
     @property
     def best(self) -> Trial | None:
@@ -124,32 +129,35 @@ def contents(run: Run) -> Contents | None:
     Raises ArchiveError if nothing was recorded.
     """
     with closing(run.archive()) as archive:
-        trials = list(archive)
-        entropy = _policy_entropy(run.plan, archive)
+        trials = list(archive.outlines(DRAWN))
+        entropy = saved_entropy(run.plan, archive)
+        top = list(islice((one for one in archive.ranked() if one.status == "ok"), TOP))
+        ages, lags = archive.ages(), archive.lags()
     if not trials:
         return None
     plan = run.plan
     space = _space(plan.env, json.dumps(plan.env_options))
-    return Contents(Finished(run.folder, plan, trials), run.command, entropy, space)
+    finished = Finished(run.folder, plan, trials)
+    return Contents(finished, run.command, entropy, space, top, ages, lags)
 
 
-def _policy_entropy(plan: Plan, archive: Archive) -> Sequence[tuple[int, float]]:
-    """Return what the agent saved of its policy's entropy, nothing if it cannot be read here."""
-    for _, state in archive.agent_states():
-        try:
-            agent = make(plan.agent, plan.seed, **plan.agent_options)
-            agent.restore(state)
-            return agent.entropy()
-        except Exception:  # the agent is anybody's; the page does without
-            return []
-    return []
+NOT_FOR_A_LOOK = ("archive", "run", "workers")
+"""Options of environments that a space does not depend on, and that open files or connections."""
 
 
 @lru_cache(maxsize=8)
 def _space(env: str, options: str) -> SearchSpace | None:
-    """Return the space of an environment at its deepest, None if it cannot be made here."""
+    """Return the space of an environment at its deepest, None if it cannot be made here.
+
+    It must be registered already: "module:Id" would import what a file names.
+    """
+    known = env.rpartition(":")[2]
+    if known not in gym.registry:
+        return None
+    given = json.loads(options)
+    chosen = {name: value for name, value in given.items() if name not in NOT_FOR_A_LOOK}
     try:
-        task = gym.make_vec(env, num_envs=1, **json.loads(options)).unwrapped
+        task = gym.make_vec(known, num_envs=1, **chosen).unwrapped
         task.close()
         return deepest(task.base_space)  # type: ignore[attr-defined]
     except Exception:  # its data are elsewhere, or the environment is anybody's

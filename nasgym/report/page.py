@@ -126,9 +126,15 @@ def plan(contents: Contents) -> Markup:
         ("agent", run.plan.agent),
         ("its options", _options(run.plan.agent_options)),
         ("seed", str(run.plan.seed)),
-        ("children at a time", str(run.plan.num_envs)),
+        ("strings proposed", _proposed(contents)),
     ]
     return _table((), rows)
+
+
+def _proposed(contents: Contents) -> str:
+    if contents.ages:
+        return "as soon as workers are free, without waves"
+    return f"{contents.run.plan.num_envs} at a time"
 
 
 def _charts(contents: Contents) -> Iterable[Markup]:
@@ -137,6 +143,8 @@ def _charts(contents: Contents) -> Iterable[Markup]:
         yield panels.pareto(contents)
     yield panels.unique(contents)
     yield panels.entropy(contents)
+    if contents.ages:
+        yield panels.staleness(contents)
     if any(contents.seconds.values()):
         yield panels.time(contents)
     if contents.failures:

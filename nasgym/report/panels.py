@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from nasgym import drawing
@@ -15,6 +15,9 @@ from nasgym.preferences import Preference
 from nasgym.report.charts import Chart, Point, Scale, bars, figure, legend, stack
 from nasgym.report.contents import Contents, size
 from nasgym.report.markup import Markup, join, tag
+
+MOST_COLUMNS = 50
+"""Columns of a histogram."""
 
 REASONS_SHOWN = 6
 """Reasons why children failed: the most frequent."""
@@ -106,6 +109,30 @@ def time(contents: Contents) -> Markup:
     note = "Of all workers together; below, the seconds of each training."
     drawn = join(bars(parts), tag("p", note, class_="note"), chart.svg("seconds over children"))
     return figure("Where the time went", drawn, key=key)
+
+
+def staleness(contents: Contents) -> Markup:
+    """Return how old children and updates were: what the search knew when it proposed them."""
+    drawn = [_ages(contents.ages, "trials finished since a child was proposed", BLUE)]
+    if contents.lags:
+        drawn.append(_ages(contents.lags, "versions made since an update's was read", PURPLE))
+    key = legend([("children", BLUE), *([("updates", PURPLE)] if contents.lags else [])])
+    return figure("Staleness", join(*drawn), key=key)
+
+
+def _ages(counts: Mapping[int, int], words: str, colour: str) -> Markup:
+    total, oldest = sum(counts.values()), max(counts)
+    width = oldest // MOST_COLUMNS + 1
+    shares: dict[int, float] = {}
+    for age, count in counts.items():
+        shares[age // width] = shares.get(age // width, 0.0) + count / total
+    right = width * (oldest // width + 1) - 0.5
+    scale = Scale(0, 1.06 * max(shares.values()))
+    chart = Chart(Scale(-0.5, right), scale, xlabel=words, percent=True)
+    chart.columns(shares, width, colour)
+    mean = sum(age * count for age, count in counts.items()) / total
+    note = tag("p", f"{mean:,.1f} on average, {oldest:,} at most.", class_="note")
+    return join(chart.svg(f"shares over {words}"), note)
 
 
 def pareto(contents: Contents) -> Markup:

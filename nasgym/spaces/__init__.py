@@ -1,6 +1,8 @@
 """Search spaces: one file a grammar, with the architecture its strings mean."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from reprlib import repr as brief
 from typing import Any
 
 from nasgym.spaces.conv import ConvArchitecture, ConvSpace
@@ -40,19 +42,33 @@ ARCHITECTURES: Mapping[str, Any] = {
 """Kinds of architecture that `read` knows, by the name their plain form carries."""
 
 
-def read(data: Any) -> Any:
-    """Return the architecture whose plain form is `data`.
+LONGEST_COMPLAINT = 300
+"""Characters of what `read` says is wrong: it may quote what it was given."""
 
-    Raises ValueError, in one line, if `data` is not the plain form of a known kind.
+
+def read(data: Any) -> Any:
+    """Return the architecture whose plain form is `data`, whoever wrote it.
+
+    Raises ValueError, in one short line, if `data` is not the plain form of a known kind, has
+    something in it that this kind has not, or is far larger than any network.
     """
-    kind = data.get("kind") if isinstance(data, Mapping) else None
-    if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        known = ", ".join(repr(name) for name in ARCHITECTURES)
-        raise ValueError(f'this is no architecture: "kind" is {kind!r}, not one of {known}')
+    name = data.get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        kinds = ", ".join(map(repr, ARCHITECTURES))
+        raise ValueError(f'this is no architecture: "kind" is {brief(name)}, not one of {kinds}')
     try:
-        return ARCHITECTURES[kind].from_plain(data)
+        architecture = ARCHITECTURES[name].from_plain(data)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this {kind} architecture is damaged: {error}") from None
+        complaint = f"this {name} architecture is damaged: {error}"
+    except ValueError as error:
+        complaint = str(error)
+    else:
+        known = ["kind", *(field.name for field in fields(architecture))]
+        others = [key for key in data if key not in known]
+        if not others:
+            return architecture
+        complaint = f"a {name} architecture has no {brief(others[0])}"
+    raise ValueError(complaint[:LONGEST_COMPLAINT])
 
 
 __all__ = [

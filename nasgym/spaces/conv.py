@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nasgym.space import Decision, SearchSpace
 from nasgym.spaces.blocks import Blocks
 from nasgym.spaces.isomorphism import canonical_order
-from nasgym.spaces.layers import LAYER_TYPES, ConvLayer, Layer, layer_type, read_layer
+from nasgym.spaces.layers import LAYER_TYPES, ConvLayer, Layer, layer_type, read_layers
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,10 @@ class ConvArchitecture:
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> "ConvArchitecture":
         """Return the architecture whose plain form is `data`."""
-        return cls(tuple(map(read_layer, data["layers"])), data.get("learning_rate"))
+        rate = data.get("learning_rate")
+        if rate is not None:
+            _check_learning_rates((rate,))
+        return cls(read_layers(data["layers"]), rate)
 
 
 ORDER = ("filter_height", "filter_width", "stride_height", "stride_width", "skip", "filters")

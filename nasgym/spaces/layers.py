@@ -5,8 +5,9 @@ A type is one frozen dataclass here, named in LAYER_TYPES, and one function in
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as brief
 from typing import Any, ClassVar
 
 Size = tuple[int, int]
@@ -186,6 +187,28 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
 def layer_type(layer: Layer) -> str:
     """Return the name of the type of `layer`."""
     return getattr(layer, "kind", "conv")
+
+
+MOST_LAYERS = 2000
+"""Layers of a network that is read: the deepest published ones have 1,202."""
+
+LARGEST = 2**20
+"""Largest hyper-parameter of a layer that is read."""
+
+
+def read_layers(data: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...]:
+    """Return the layers whose plain forms are `data`; ValueError for more than can be meant."""
+    if len(data) > MOST_LAYERS:
+        raise ValueError(f"{len(data):,} layers are too many: {MOST_LAYERS:,} are the most")
+    layers = tuple(map(read_layer, data))
+    for number, layer in enumerate(layers, start=1):
+        for name, value in layer.hyper_parameters.items():
+            if not isinstance(value, int) or value > LARGEST:
+                raise ValueError(
+                    f"layer {number}: {name} must be a whole number from 1, at most {LARGEST:,}, "
+                    f"not {brief(value)}"
+                )
+    return layers
 
 
 def read_layer(data: Mapping[str, Any]) -> Layer:

@@ -13,6 +13,10 @@ ACTIVATIONS = ("identity", "tanh", "sigmoid", "relu", "sin")
 """What a node may do to its merged inputs."""
 
 
+MOST_NODES = 2000
+"""Nodes of a cell that is read."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One computation step: its two inputs are combined, then activated."""
@@ -76,7 +80,11 @@ class RecurrentArchitecture:
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> "RecurrentArchitecture":
-        """Return the cell whose plain form is `data`."""
+        """Return the cell whose plain form is `data`; ValueError for more than can be meant."""
+        if len(data["nodes"]) > MOST_NODES:
+            raise ValueError(
+                f"{len(data['nodes']):,} nodes are too many: {MOST_NODES:,} are the most"
+            )
         return cls(
             tuple(Node(**node) for node in data["nodes"]),
             Node(**data["inject"]),

@@ -10,7 +10,7 @@ from nasgym.tracking.mirror import Mirror, in_a_line
 WAITING = 1000
 """Trials that may wait to be shown; more are left out."""
 
-PATIENCE = 4.0
+PATIENCE = 3.0
 """Seconds that a search waits in the end for what has not been shown yet."""
 
 
@@ -43,11 +43,13 @@ class Detached:
         """Let the mirror come to an end, but leave it alone after its patience."""
         self._queue.put(None)
         self._thread.join(self.mirror.patience)
-        missing = self._given - self._shown
-        if missing or self._thread.is_alive():
+        missing, hangs = self._given - self._shown, self._thread.is_alive()
+        if missing or hangs:
             self._leave(
                 f"is too slow and is left alone: it lacks {missing} of {self._given} trials"
             )
+        if hangs:
+            self.mirror.abandon()
 
     def _work(self) -> None:
         try:

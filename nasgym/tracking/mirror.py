@@ -47,6 +47,10 @@ class Mirror(ABC):
     def close(self) -> None:
         """Bring out what is still on its way, and end."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """End at once what the program would wait for when it ends; another thread may hang."""
+
     def show(self, trial: Trial, entropy: float | None = None) -> None:
         """Show a trial and, if the agent has a policy, its entropy then, in nats a decision."""
         numbers = measures(trial) | ({} if entropy is None else {"entropy": entropy})

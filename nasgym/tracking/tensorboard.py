@@ -46,3 +46,6 @@ class TensorBoardMirror(Mirror):
     def close(self) -> None:
         """Write what is still in memory."""
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Do nothing: nobody waits for it."""

@@ -1,6 +1,8 @@
 """The mirror in Weights & Biases: one run there for each call of the command line."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from nasgym.tracking.mirror import Mirror, MirrorError
 MODES = ("offline", "online")
 
 SECONDS_TO_BEGIN = 10
-"""How long W&B may take to begin; a process that ends earlier waits for it, whatever it wants."""
+"""How long W&B may take to begin."""
 
 
 class WandbMirror(Mirror):
@@ -25,6 +27,8 @@ class WandbMirror(Mirror):
         """Prepare a run named after `folder`, and below it; MirrorError for an unknown mode."""
         if mode not in MODES:
             raise MirrorError(f"wandb is {' or '.join(MODES)}, not {mode!r}")
+        # Telemetry leaves the machine even offline, and a program that ends waits for it.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb  # not in the mirror's thread: it would import beside another import
 
         self._wandb = wandb
@@ -59,3 +63,11 @@ class WandbMirror(Mirror):
     def close(self) -> None:
         """End the run."""
         self._run.finish()
+
+    def abandon(self) -> None:
+        """Kill W&B's own process, which a program that ends waits for as long as it may take."""
+        # W&B has no public way; with another release than that tested the program may wait.
+        with suppress(AttributeError):
+            connection: Any = self._wandb.setup()._connection
+            connection._cleanup()
+            connection._proc._process.kill()

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from nasgym.architecture import digest, plain
 from nasgym.faults import crash_point
-from nasgym.files import replacing, write_atomically
+from nasgym.files import read_json, write_atomically
 from nasgym.spaces import ConvArchitecture, read
 from nasgym.training import Training, checkpoint, machine
 from nasgym.training.grid import Grid
@@ -123,8 +123,8 @@ class Final:
         Raises FinalError if another process is at it, if a file of the folder is damaged, or if
         the training diverged; ValueError and FileNotFoundError for a plan that cannot be.
         """
-        if (finished := self._path("test.json")).exists():
-            return _read_json(finished, "delete it to test again")
+        if (known := read_result(self.folder)) is not None:
+            return known
         problem = self._problem()
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
@@ -225,8 +225,7 @@ class Final:
 
         crash_point("before_test")
         weights = {name: value.cpu() for name, value in training.state()["network"].items()}
-        with replacing(self._path("weights.pt")) as part:
-            torch.save(weights, part)
+        sha256 = checkpoint.save_weights(self._path("weights.pt"), weights)
         save_curve(training.curve, problem.SCORE, self._path("curve.png"))
         result = {
             "test": problem.test(recipe, weights),
@@ -236,6 +235,7 @@ class Final:
             **asdict(self.plan),
             "recipe": plain(recipe),
             "digest": problem.digest,
+            "weights_sha256": sha256,
             **known,
             "curve": training.curve,
             "versions": {name: version(name) for name in ("nasgym", "numpy", "torch")}
@@ -272,9 +272,18 @@ def read_plan(folder: Path) -> FinalPlan | None:
         raise FinalError(f"{path} is damaged: {error}") from None
 
 
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return what `test.json` in `folder` says, None if the training there is not finished."""
+    path = folder / "test.json"
+    if not path.exists():
+        return None
+    known: dict[str, Any] = _read_json(path, "delete it to test again")
+    return known
+
+
 def _read_json(path: Path, remedy: str) -> Any:
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except ValueError as error:
         raise FinalError(f"{path} is damaged ({error}): {remedy}") from None
 

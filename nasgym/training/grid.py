@@ -11,7 +11,7 @@ from typing import Any
 
 from nasgym.evaluation import Evaluation
 from nasgym.faults import crash_point
-from nasgym.files import write_atomically
+from nasgym.files import read_json, write_atomically
 from nasgym.training.problem import Problem
 
 
@@ -36,7 +36,7 @@ class Grid:
 
     def _read(self) -> list[dict[str, Any]]:
         try:
-            record = json.loads(self.path.read_text())
+            record = read_json(self.path)
             identity, points = record["identity"], list(record["points"])
         except (ValueError, TypeError, KeyError) as error:
             raise GridError(
