@@ -7,10 +7,11 @@ SEARCH ?= NAS-Digits-v0 --agent reinforce --agent-set preset=short --children 20
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help search test lint types bench format clean
+.PHONY: help search test faults lint types bench format clean
 
 ## make search   train real networks on real images and draw the best; again: go on
 ## make test     lint, check the types and run the tests
+## make faults   inject every fault hundreds of times and write docs/reliability-faults.md; 30 minutes
 ## make lint     ruff: style and format
 ## make types    mypy: types
 ## make bench    measure the speed of every hot path against the obvious way
@@ -24,6 +25,9 @@ search: .venv/installed
 
 test: lint types
 	$(BIN)/python -m pytest
+
+faults: .venv/installed
+	$(BIN)/python -m pytest tests/faults --full-faults --faults-table docs/reliability-faults.md
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -6,27 +6,40 @@ python -m tests.free_search FOLDER AGENT CHILDREN [OPTION=VALUE ...]
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
 
 from nasgym import Evaluation, NASVectorEnv
+from nasgym.architecture import digest
 from nasgym.cli import main
 from nasgym.spaces import ConvSpace
 from tests.spaces import Numbers
 
 ID = "NAS-Free-v0"
-SECONDS_A_CHILD = float(os.environ.get("SECONDS_A_CHILD", "0.005"))
 
 
 class Slow:
-    """Numbers, each a few milliseconds after the other, each handed over at once."""
+    """Numbers, each a few milliseconds after the other, each handed over at once.
 
-    def stream(self, architectures: Sequence[Any]) -> Any:
+    Every child that begins is noted in the file that the environment names under TRAINED.
+    """
+
+    context = "free"
+
+    def __init__(self) -> None:
+        self._seconds = float(os.environ.get("SECONDS_A_CHILD", "0.005"))
+        self._notes = os.environ.get("TRAINED")
+
+    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
         for index, architecture in enumerate(architectures):
-            time.sleep(SECONDS_A_CHILD)
-            yield index, *Numbers().evaluate([architecture])
+            if self._notes:
+                with open(self._notes, "ab", buffering=0) as file:
+                    file.write(f"{digest((self.context, architecture))}\n".encode())
+            time.sleep(self._seconds)
+            (evaluation,) = Numbers().evaluate([architecture])
+            yield index, evaluation
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         return [evaluation for _, evaluation in self.stream(architectures)]
@@ -42,11 +55,15 @@ def register() -> None:
     gym.register(ID, vector_entry_point=make)
 
 
-if __name__ == "__main__":
-    folder, agent, children, *options = sys.argv[1:]
-    register()
+def search(folder: str, agent: str, children: str, *options: str) -> None:
+    """Say START, then search."""
     print("START", flush=True)
     chosen = ["--agent-set", *options] if options else []
     main(
         ["search", ID, "--agent", agent, "--children", children, "--out", folder, "--json", *chosen]
     )
+
+
+if __name__ == "__main__":
+    register()
+    search(*sys.argv[1:])

@@ -251,25 +251,6 @@ def test_validation_is_right_and_takes_all_images(digits: Batches) -> None:
     assert result["nll"] == pytest.approx(-logs.mean(), rel=1e-4)
 
 
-@pytest.mark.parametrize("rate", [1e9, 1e20])
-def test_a_loss_that_is_not_finite_ends_the_training_at_once(
-    rate: float, digits: Batches, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps: list[torch.Tensor] = []
-    step = classify._step
-
-    def counted(*arguments: Any) -> torch.Tensor:
-        steps.append(step(*arguments))
-        return steps[-1]
-
-    monkeypatch.setattr(classify, "_step", counted)
-    evaluation = trained(digits, replace(SHORT, learning_rate=rate))
-    assert evaluation.status == "nan"
-    assert evaluation.accuracy == 0.0
-    assert "epoch 1" in evaluation.error
-    assert len(steps) < digits.steps
-
-
 def test_reduced_precision_is_for_the_network_alone() -> None:
     batches = prepare(load("digits", train_size=64, valid_size=20), SHORT, torch.bfloat16)
     assert batches.canvases.dtype == torch.bfloat16

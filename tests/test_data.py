@@ -1,10 +1,7 @@
 """Data: the splits, what the sources read, and one clear line for each thing that can be wrong."""
 
-import hashlib
-import io
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,9 +15,10 @@ from PIL import Image
 
 from nasgym import data
 from nasgym.data import DatasetError, cifar10, digits, download, images
-from nasgym.data.cifar10 import FOLDER, RECORD, TEST_FILES, TRAIN_FILES, Edition
+from nasgym.data.cifar10 import FOLDER, RECORD, TRAIN_FILES, Edition
 from nasgym.data.dataset import Pool, resize
 from nasgym.data.final import load_test
+from tests.small_cifar10 import BATCHES, SMALL, batch, good_members, write_archive
 
 
 def rows(pictures: NDArray[np.uint8]) -> set[bytes]:
@@ -179,56 +177,7 @@ def test_a_changed_digits_file_is_refused(tmp_path: Path) -> None:
         assert str(path) in one_line(error)
 
 
-# CIFAR-10 ---------------------------------------------------------------------------------------
-
-SMALL = 30
-"""Images in a file of the small edition."""
-
-
-def batch(seed: int, count: int = SMALL) -> bytes:
-    records = np.random.default_rng(seed).integers(0, 256, (count, RECORD), np.uint8)
-    records[:, 0] = np.arange(count) % 10
-    return records.tobytes()
-
-
-BATCHES = {name: batch(seed) for seed, name in enumerate((*TRAIN_FILES, *TEST_FILES))}
-
-Member = tuple[tarfile.TarInfo, bytes]
-
-
-def member(
-    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = ""
-) -> Member:
-    info = tarfile.TarInfo(name)
-    info.type, info.size, info.linkname = kind, len(content), link
-    return info, content
-
-
-def good_members() -> list[Member]:
-    return [
-        member(FOLDER, kind=tarfile.DIRTYPE),
-        member(f"{FOLDER}/readme.html", b"<html>"),
-        *(member(f"{FOLDER}/{name}", content) for name, content in BATCHES.items()),
-    ]
-
-
-def edition_of(path: Path) -> Edition:
-    """Return the edition whose archive is the file at `path`."""
-    content = path.read_bytes()
-    checksum = f"md5:{hashlib.md5(content).hexdigest()}"
-    return Edition(SMALL, 20, checksum=checksum, size=len(content))
-
-
-def write_archive(folder: Path, members: list[Member]) -> Edition:
-    path = folder / "cifar-10-binary.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        for info, content in members:
-            archive.addfile(info, io.BytesIO(content))
-    return edition_of(path)
-
-
-def replaced(name: str, other: Member) -> list[Member]:
-    return [other if info.name == f"{FOLDER}/{name}" else (info, c) for info, c in good_members()]
+# CIFAR-10; how hostile archives are refused is in tests/faults/test_data.py ---------------------
 
 
 def test_cifar10_is_read_from_its_archive_and_from_its_folder(folder: Path) -> None:
@@ -256,85 +205,6 @@ def test_missing_cifar10_names_the_file_and_the_command(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="`nasgym data cifar10`") as error:
         data.load("cifar10")
     assert str(folder / "cifar-10-binary.tar.gz") in one_line(error)
-
-
-BATCH_1 = f"{FOLDER}/data_batch_1.bin"
-FAULTS: dict[str, tuple[Callable[[], list[Member]], str]] = {
-    "wrong size": (
-        lambda: replaced("data_batch_1.bin", member(BATCH_1, batch(0)[:-1])),
-        "92,189 bytes",
-    ),
-    "missing": (lambda: good_members()[:3], "has no"),
-    "parent": (
-        lambda: replaced("data_batch_1.bin", member(f"{FOLDER}/../data_batch_1.bin", batch(0))),
-        "does not belong",
-    ),
-    "absolute": (
-        lambda: [*good_members(), member("/tmp/data_batch_1.bin", batch(0))],
-        "does not belong",
-    ),
-    "symlink": (
-        lambda: replaced("data_batch_1.bin", member(BATCH_1, kind=tarfile.SYMTYPE, link="/etc")),
-        "no plain file",
-    ),
-    "hardlink": (
-        lambda: replaced("data_batch_1.bin", member(BATCH_1, kind=tarfile.LNKTYPE, link="/etc")),
-        "no plain file",
-    ),
-    "device": (
-        lambda: replaced("data_batch_1.bin", member(BATCH_1, kind=tarfile.CHRTYPE)),
-        "no plain file",
-    ),
-    "label": (
-        lambda: replaced("data_batch_1.bin", member(BATCH_1, b"\x0a" + batch(0)[1:])),
-        "label 10",
-    ),
-    "pickle": (
-        lambda: [member("cifar-10-batches-py/data_batch_1", b"\x80\x04cos\nsystem\n")],
-        "does not belong",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_archive_is_refused_and_nothing_is_written(
-    fault: str, folder: Path, tmp_path: Path
-) -> None:
-    members, words = FAULTS[fault]
-    edition = write_archive(folder, members())
-    before = set(tmp_path.rglob("*"))
-    with pytest.raises(DatasetError, match=words) as error:
-        cifar10.pool(edition)
-    assert "cifar-10-binary.tar.gz" in one_line(error) or "data_batch_1.bin" in one_line(error)
-    assert set(tmp_path.rglob("*")) == before
-
-
-def test_an_archive_with_another_checksum_is_not_opened(folder: Path) -> None:
-    write_archive(folder, good_members())
-    with pytest.raises(DatasetError, match="is not the CIFAR-10 archive") as error:
-        data.load("cifar10")
-    one_line(error)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_truncated_archive_is_refused(share: float, folder: Path) -> None:
-    edition = write_archive(folder, good_members())
-    path = folder / cifar10.ARCHIVE
-    path.write_bytes(path.read_bytes()[: int(share * edition.size)])
-    with pytest.raises(DatasetError, match="is damaged") as error:
-        cifar10.pool(edition_of(path))
-    one_line(error)
-
-
-def test_a_bomb_is_refused_before_it_is_read(folder: Path) -> None:
-    path = folder / "cifar-10-binary.tar.gz"
-    info = tarfile.TarInfo(f"{FOLDER}/readme.html")
-    info.size = 1 << 40
-    with tarfile.open(path, "w:gz") as archive:
-        archive.addfile(info)
-    with pytest.raises(DatasetError, match="is too large") as error:
-        cifar10.pool(edition_of(path))
-    one_line(error)
 
 
 @pytest.mark.parametrize("name", TRAIN_FILES[:2])

@@ -1,4 +1,4 @@
-"""The map of the paper: every file, test and command that it names is there."""
+"""The map of the paper and the list of faults: every file, test and command they name is there."""
 
 import inspect
 import re
@@ -46,3 +46,12 @@ def test_forty_features_are_numbered() -> None:
     lines = (ROOT / "docs" / "paper.md").read_text().splitlines()
     rows = [line.split("|")[1].strip() for line in lines if re.match(r"\| \d+ \|", line)]
     assert rows == [str(number) for number in range(1, 41)]
+
+
+def test_every_fault_has_its_promise_and_its_test() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    promised = dict(re.findall(r"^\| F(\d+) \|.*`(test_f\d\d_\w+)` \|$", page, re.MULTILINE))
+    assert list(promised) == [str(number) for number in range(1, 38)]
+    tests = "".join(file.read_text() for file in (ROOT / "tests" / "faults").glob("test_*.py"))
+    for number, test in promised.items():
+        assert test.startswith(f"test_f{int(number):02d}_") and f"def {test}(" in tests

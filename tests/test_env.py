@@ -1,6 +1,8 @@
-"""Both environments: Gymnasium's contract, the paper's schedule, lock-step as one by one."""
+"""Both environments: Gymnasium's contract, the paper's schedule, lock-step as one by one.
 
-import pickle
+Wrong actions, and anything in any order, are in tests/faults/test_environment.py.
+"""
+
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +10,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -158,71 +159,6 @@ def test_one_episode_at_another_depth() -> None:
     assert env.episode_length == 7
 
 
-@pytest.mark.parametrize("options", [{"layers": 9}, {"layers": 0}, {"depth": 2}, {"layers": "two"}])
-def test_bad_options_are_refused_and_change_nothing(options: dict[str, Any]) -> None:
-    env = NASEnv(ConvSpace(layers=2, max_layers=4), Numbers())
-    env.reset()
-    env.step(np.int64(1))
-    before = env.episode_length
-    with pytest.raises(ValueError):
-        env.reset(options=options)
-    assert env.episode_length == before
-    assert env.step(np.int64(1))[0][:2].tolist() == [2, 2]
-
-
-BAD_ACTIONS = [
-    -1,
-    4,
-    10**30,
-    0.5,
-    float("nan"),
-    True,
-    "0",
-    None,
-    [0],
-    np.array([0]),
-    np.float32(1),
-    np.True_,
-]
-
-
-@pytest.mark.parametrize("action", BAD_ACTIONS, ids=repr)
-def test_bad_actions_are_refused_and_change_nothing(action: Any) -> None:
-    env = NASEnv(ConvSpace(layers=2, max_layers=2), Numbers())
-    env.reset()
-    before = env.step(np.int64(1))[0]
-    with pytest.raises(InvalidAction):
-        env.step(action)
-    after = env.step(np.int64(2))[0]
-    assert (after[:1] == before[:1]).all() and after[1] == 3 and not after[2:].any()
-
-
-@pytest.mark.parametrize(
-    "actions",
-    [np.array([0]), np.array([0, 4]), np.array([-1, 0]), np.array([0.0, 1.0]), [True, False]],
-    ids=repr,
-)
-def test_bad_vector_actions_are_refused(actions: Any) -> None:
-    envs = NASVectorEnv(ConvSpace(layers=2, max_layers=2), Numbers(), num_envs=2)
-    envs.reset()
-    with pytest.raises(InvalidAction):
-        envs.step(actions)
-    assert not envs.step(np.array([0, 0]))[0][:, 1:].any()
-
-
-def test_step_needs_a_reset() -> None:
-    env, envs = NASEnv(Stack(1), Numbers()), NASVectorEnv(Stack(1), Numbers())
-    with pytest.raises(ResetNeeded):
-        env.step(np.int64(0))
-    with pytest.raises(ResetNeeded):
-        envs.step(np.array([0]))
-    env.reset()
-    for _ in range(env.episode_length):
-        env.step(np.int64(0))
-    with pytest.raises(ResetNeeded):
-        env.step(np.int64(0))
-
-
 class Failing:
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         return [Evaluation(status="oom", error="no memory") for _ in architectures]
@@ -326,9 +262,3 @@ def test_gymnasiums_own_vector_environments_agree() -> None:
         actions = rng.integers(native.actions, size=3)
         for ours, theirs in zip(native.step(actions)[:4], generic.step(actions)[:4], strict=True):
             assert np.array_equal(ours, theirs)
-
-
-def test_spaces_survive_pickling() -> None:
-    for space in SPACES:
-        again = pickle.loads(pickle.dumps(space))
-        assert again.string(7) == space.string(7)

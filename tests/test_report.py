@@ -31,11 +31,15 @@ HOSTILE = "</style><script>alert('1')</script><img src=x onerror=\"alert(2)\">&a
 
 def searched(folder: Path, agent: str = "random", children: int = 24) -> Run:
     """Return a run of a search that costs nothing."""
-    if ID not in gym.registry:
-        register()
+    register_free()
     found = Run(folder, Plan(ID, agent, children))
     found.search()
     return found
+
+
+def register_free() -> None:
+    if ID not in gym.registry:
+        register()
 
 
 def recorded(
@@ -160,17 +164,29 @@ def best_of(run: Run) -> Trial | None:
     return run.archive().best()
 
 
+def test_a_search_without_waves_says_so_and_how_old_its_children_were(tmp_path: Path) -> None:
+    register_free()
+    server = {"replicas": 3, "batch": 4}
+    runs = [
+        Run(tmp_path / "random", Plan(ID, "random", 24, asynchronous=True)),
+        Run(tmp_path / "server", Plan(ID, "reinforce_async", 24, agent_options=server)),
+    ]
+    for one in runs:
+        one.search()
+    random, learning = (page_of(one) for one in runs)
+    archive = runs[1].archive()
+    ages = [trial.number - trial.origin.trials for trial in archive if trial.origin]
+    lags = [update.made - update.read - 1 for update in archive.updates()]
+    assert len(ages) == 24 and len(lags) == 6
+    assert f"{np.mean(ages):.1f} on average, {max(ages)} at most." in learning
+    assert f"{np.mean(lags):.1f} on average, {max(lags)} at most." in learning
+    assert "random asynchronous" in random and random.count(" on average, ") == 1
+    assert "Staleness" not in page_of(searched(tmp_path / "waves"))
+    drawn = write_report(runs[1:], tmp_path / "page.html", "svg")
+    assert "staleness.svg" in [path.name for path in drawn]
+
+
 # What it is made of -----------------------------------------------------------------------------
-
-
-def test_whatever_comes_from_a_run_is_text(tmp_path: Path) -> None:
-    plan: dict[str, Any] = dict.fromkeys(("env", "agent"), HOSTILE)
-    plan["env_options"] = {HOSTILE: HOSTILE}
-    failed = Evaluation(status="exception", error=HOSTILE)
-    sized = Evaluation(0.9, metrics={"parameters": HOSTILE})
-    page = page_of(recorded(tmp_path / HOSTILE.replace("/", "|"), [failed, sized], **plan))
-    assert "<script" not in page and "<img src=x" not in page and "alert('" not in page
-    assert page.count("</style>") == 1
 
 
 def test_markup_escapes_content_and_attributes() -> None:

@@ -1,84 +1,23 @@
 """The mirrors: they show every trial, and whatever they do they never stop or slow a search."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nasgym import NASVectorEnv
-from nasgym.archive import Archive, Trial
+from nasgym.archive import Archive
 from nasgym.cli import main
-from nasgym.tracking import Detached, Mirror, MirrorError, WandbMirror
+from nasgym.tracking import Detached, MirrorError
 from tests.command_line import assert_mistake, run
 from tests.free_search import ID, register
-from tests.spaces import Numbers, Stack
-
-
-class Notes(Mirror):
-    """A mirror that keeps what it is shown, and can go wrong at a place."""
-
-    name = "notes"
-
-    def __init__(self, broken: str = "", hung: str = "", pause: float = 0.0) -> None:
-        self.broken, self.hung, self.pause = broken, hung, pause
-        self.numbers: list[int] = []
-        self.drawn: list[int] = []
-        self.entropy: list[float | None] = []
-        self.closed = False
-        self.free = threading.Event()
-
-    def at(self, place: str) -> None:
-        if place == self.broken:
-            raise OSError("no space\nleft on device")
-        if place == self.hung:
-            self.free.wait(30)
-        time.sleep(self.pause)
-
-    def open(self, first: int) -> None:
-        self.at("open")
-
-    def log(self, number: int, numbers: Mapping[str, float], tokens: str) -> None:
-        self.at("log")
-        self.numbers.append(number)
-        self.entropy.append(numbers.get("entropy"))
-
-    def draw(self, number: int, pixels: NDArray[np.uint8]) -> None:
-        self.at("draw")
-        assert pixels.ndim == 3 and pixels.shape[2] == 3
-        self.drawn.append(number)
-
-    def close(self) -> None:
-        self.at("close")
-        self.closed = True
-
-
-def search(mirror: Mirror | None = None, **options: Any) -> list[Trial]:
-    """Search for 24 children with `mirror`, and return their trials."""
-    envs = NASVectorEnv(Stack(), Numbers(), num_envs=4)
-    detached = None if mirror is None else Detached(mirror, 0, **options)
-    if detached is not None:
-        envs.listeners.append(detached.show)
-    for wave in range(6):
-        envs.play([envs.space.string(index) for index in range(4 * wave, 4 * wave + 4)])
-    if detached is not None:
-        detached.close()
-    return list(envs.archive)
-
-
-TRIALS = search()
+from tests.notes import TRIALS, Notes, search
 
 
 def test_every_trial_is_shown_and_every_new_best_drawn(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,27 +27,6 @@ def test_every_trial_is_shown_and_every_new_best_drawn(capsys: pytest.CaptureFix
     assert mirror.numbers == list(range(24)) and mirror.closed
     assert mirror.drawn == [0, *(np.flatnonzero(np.diff(bests)) + 1).tolist()]
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("place", ["open", "log", "draw", "close"])
-def test_a_mirror_that_fails_costs_one_warning(
-    place: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert search(Notes(broken=place), patience=60) == TRIALS
-    err = capsys.readouterr().err
-    assert "notes failed" in err and "no space left on device" in err and err.count("\n") == 1
-
-
-@pytest.mark.parametrize("place", ["open", "log", "close"])
-def test_a_mirror_that_hangs_is_left_alone(place: str, capsys: pytest.CaptureFixture[str]) -> None:
-    mirror, began = Notes(hung=place), time.monotonic()
-    mirror.best = inf  # drawing takes longer than the patience here
-    assert search(mirror, patience=1.0) == TRIALS
-    assert time.monotonic() - began < 4
-    err = capsys.readouterr().err
-    missing = 0 if place == "close" else 24
-    assert f"it lacks {missing} of 24 trials" in err and err.count("\n") == 1
-    mirror.free.set()
 
 
 def test_a_slow_mirror_leaves_trials_out_and_counts_them(
@@ -209,31 +127,3 @@ def test_tensorboard_that_is_not_installed_is_one_line(
         monkeypatch.delitem(sys.modules, name, raising=False)
     outcome = run(capsys, "search", "--out", searched, "--tensorboard")
     assert_mistake(outcome, "pip install 'nasgym[tensorboard]'")
-
-
-def test_wandb_is_given_up_when_it_fails(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def init(**_: Any) -> None:
-        raise ConnectionError("no network")
-
-    mirror = WandbMirror("online", tmp_path, {})
-    monkeypatch.setattr("wandb.init", init)
-    assert search(mirror, patience=60) == TRIALS
-    assert capsys.readouterr().err.count("no network") == 1
-
-
-def test_killed_while_a_mirror_is_at_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """F2: the trial that was being shown is in the archive, and the search goes on from there."""
-    options = ["--agent", "random", "--children", "16", "--tensorboard", "--json"]
-    script = "import sys; from tests import free_search; free_search.register()\n"
-    script += "from nasgym.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", script, "search", ID, *options, "--out", str(tmp_path / "a")]
-    killed = subprocess.run(
-        command, env=os.environ | {"NASGYM_CRASH_AT": "mid_mirror:5"}, capture_output=True
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    for name in ("a", "b"):
-        assert run(capsys, "search", ID, *options, "--out", tmp_path / name)[0] == 0
-    resumed, undisturbed = (Archive(tmp_path / name / "archive.db") for name in ("a", "b"))
-    assert [trial.tokens for trial in resumed] == [trial.tokens for trial in undisturbed]

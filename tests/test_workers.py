@@ -4,108 +4,26 @@ import itertools
 import multiprocessing
 import os
 import pkgutil
-import random
-import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nasgym import workers
-from nasgym.evaluation import LONGEST_ERROR, Evaluation
+from nasgym.evaluation import Evaluation
 from nasgym.workers import Pool, WorkerError
+from tests.killing import ROOT
+from tests.pools import ANSWER, JOB, evaluate, family, last_line, nursery
+from tests.processes import children_of, gone, until
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="looks processes up in /proc"
-)
-
-HERE = str(Path(__file__).parent)
-JOB = "jobs:any_of_these"
-ANSWER: dict[str, Any] = {"do": "answer", "seed": 1}
-
-
-@pytest.fixture(autouse=True)
-def jobs_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(HERE)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    assert family() == set()
-
-
-@pytest.fixture
-def pool() -> Iterator[Pool]:
-    with Pool(JOB, {}, workers=2) as pool:
-        yield pool
-
-
-def stat(pid: int) -> tuple[str, int]:
-    """Return the (state, parent) of a process; "-" is the state of none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "-", 0
-    return fields[0], int(fields[1])
-
-
-def children_of(pid: int) -> set[int]:
-    """Return the processes, also dead ones not waited for, whose parent is `pid`."""
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    return {child for child in pids if stat(child)[1] == pid}
-
-
-def descendants_of(pid: int) -> set[int]:
-    children = children_of(pid)
-    return children.union(*(descendants_of(child) for child in children))
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for `condition`; return whether it came true in time."""
-    deadline = time.monotonic() + seconds
-    while not (true := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true
-
-
-def gone(pids: set[int]) -> bool:
-    return all(stat(pid)[0] in "-ZX" for pid in pids)
-
-
-def family() -> set[int]:
-    """Return the nurseries of this process, and any dead child that nobody has waited for."""
-    return {
-        pid
-        for pid in children_of(os.getpid())
-        if gone({pid}) or "nasgym.nursery" in Path(f"/proc/{pid}/cmdline").read_text()
-    }
-
-
-def nursery() -> int:
-    (pid,) = family()
-    return pid
-
-
-def evaluate(pool: Pool, *tasks: dict[str, Any]) -> list[Evaluation]:
-    results = dict(pool.run(tasks))
-    assert sorted(results) == list(range(len(tasks)))
-    return [results[index] for index in range(len(tasks))]
-
-
-def returning(result: Any) -> dict[str, Any]:
-    return {"do": "return_it", "it": result}
-
-
-def last_line(evaluation: Evaluation) -> str:
-    return evaluation.error.splitlines()[-1]
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc"),
+    pytest.mark.usefixtures("nothing_left"),
+]
 
 
 def test_results_are_those_of_the_job_in_this_process() -> None:
@@ -118,12 +36,12 @@ def test_results_are_those_of_the_job_in_this_process() -> None:
 
 
 def test_job_is_set_up_once_with_its_settings_and_the_path_of_this_process() -> None:
-    with Pool("jobs:counted", {"recipe": ["short", 1]}, workers=2) as pool:
+    with Pool("tests.jobs:counted", {"recipe": ["short", 1]}, workers=2) as pool:
         told = [evaluation.metrics for evaluation in evaluate(pool, {}, {}, {})]
     assert {metrics["nursery"] for metrics in told} != {os.getpid()}
     assert all(metrics == told[0] for metrics in told)
     assert told[0]["settings"] == {"recipe": ["short", 1]}
-    assert HERE in told[0]["path"]
+    assert str(ROOT) in told[0]["path"]
 
 
 def test_largest_cost_begins_first_and_equal_costs_in_order() -> None:
@@ -148,108 +66,6 @@ def test_slots_are_shared_out_and_never_by_two_at_once() -> None:
     assert {slot for slot, _, _ in spans} == {0, 1, 2}
     for (slot, _, end), (next_slot, begin, _) in itertools.pairwise(spans):
         assert slot != next_slot or end <= begin
-
-
-@pytest.mark.parametrize("do", ["spin", "stop"])
-def test_a_child_that_hangs_is_killed_in_time(do: str) -> None:
-    with Pool(JOB, {}, workers=2, time_limit=0.5) as pool:
-        begun = time.monotonic()
-        evaluations = evaluate(pool, {"do": do}, ANSWER, {"do": do})
-        assert time.monotonic() - begun < 2 * (0.5 + 3)
-        assert children_of(nursery()) == set()
-    assert [one.status for one in evaluations] == ["timeout", "ok", "timeout"]
-    assert evaluations[0].error == "took longer than the time limit of 0.5 s"
-    assert 0.5 <= evaluations[0].seconds < 3.5
-    assert "attempts" not in evaluations[0].metrics
-
-
-def test_memory_limit_stops_one_child_and_touches_nobody_else() -> None:
-    with Pool(JOB, {}, workers=2, memory_limit=0.2, time_limit=60) as pool:
-        evaluate(pool, ANSWER)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        full, other = evaluate(pool, {"do": "fill_memory"}, {"do": "sleep", "seconds": 0.5})
-        growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert (full.status, other.status) == ("oom", "ok")
-    assert last_line(full) == "needs more memory than the memory limit of 0.2 GiB"
-    assert "MemoryError" in full.error
-    assert growth < 50 * 1024
-
-
-def test_whatever_a_job_raises_or_returns_is_an_evaluation(pool: Pool) -> None:
-    reasons: dict[str, dict[str, Any]] = {
-        "ValueError: why": {"do": "fail", "error": "ValueError"},
-        "KeyboardInterrupt: why": {"do": "fail", "error": "KeyboardInterrupt"},
-        "SystemExit: 3": {"do": "leave"},
-        "ended by itself with exit code 3 and without a result": {"do": "leave_at_once"},
-        "RecursionError: maximum recursion depth exceeded": {"do": "recur"},
-        "KeyError: 'unheard of'": {"do": "unheard of"},
-        "ValueError: accuracy must be a fraction of 1, not nan": returning("nan"),
-        "ValueError: accuracy must be a fraction of 1, not 93": returning({"accuracy": 93}),
-        "ValueError: Out of range float values are not JSON": returning("inf"),
-        "ValueError: status 'fine' is none of": returning({"status": "fine"}),
-        "TypeError: Object of type set is not JSON": returning("set"),
-        "TypeError: nasgym.evaluation.Evaluation() argument": returning(None),
-        "TypeError: '<=' not supported": returning({"accuracy": "1"}),
-        "TypeError: Evaluation.__init__() got an": returning({"loss": 1}),
-    }
-    *failed, other = evaluate(pool, *reasons.values(), ANSWER)
-    assert other.status == "ok"
-    for reason, evaluation in zip(reasons, failed, strict=True):
-        assert last_line(evaluation).startswith(reason)
-        assert (evaluation.status, evaluation.accuracy) == ("exception", 0.0)
-        assert len(evaluation.error) <= LONGEST_ERROR
-        assert "attempts" not in evaluation.metrics
-
-
-@pytest.mark.parametrize(
-    ("do", "name", "words"),
-    [
-        ("read_address_zero", "SIGSEGV", "in read_address_zero"),
-        ("abort", "SIGABRT", "Fatal Python error: Aborted"),
-    ],
-)
-def test_a_crash_is_repeated_then_final_and_tells_where(
-    do: str, name: str, words: str, pool: Pool
-) -> None:
-    crashed, other = evaluate(pool, {"do": do}, ANSWER)
-    assert (crashed.status, other.status) == ("killed", "ok")
-    assert crashed.metrics == {"attempts": 3}
-    assert words in crashed.error
-    assert last_line(crashed).startswith(f"killed by {name}")
-
-
-def test_a_crash_for_want_of_memory_is_final(pool: Pool) -> None:
-    says = "terminate called after throwing an instance of 'std::bad_alloc'"
-    (crashed,) = evaluate(pool, {"do": "abort", "says": says})
-    assert (crashed.status, dict(crashed.metrics)) == ("oom", {})
-
-
-@pytest.mark.parametrize(("deaths", "status", "attempts"), [(2, "ok", 3), (9, "killed", 3)])
-def test_a_killed_child_is_begun_again_so_often(
-    deaths: int, status: str, attempts: int, pool: Pool, tmp_path: Path
-) -> None:
-    count = tmp_path / "count"
-    evaluation, other = evaluate(
-        pool, {"do": "die_at_first", "deaths": deaths, "count": str(count)}, ANSWER
-    )
-    assert (evaluation.status, evaluation.metrics) == (status, {"attempts": attempts})
-    assert count.read_text() == "x" * attempts
-    assert other.metrics.get("attempts") is None
-
-
-def test_children_killed_at_random_are_all_trained() -> None:
-    chance = random.Random(0)
-    kills, evaluations = 0, []
-    with Pool(JOB, {}, workers=2, retries=1000) as pool:
-        for _, evaluation in pool.run([{"do": "sleep", "seconds": 0.02}] * 60):
-            evaluations.append(evaluation)
-            victims = children_of(nursery())
-            if victims and chance.random() < 0.3:
-                with suppress(ProcessLookupError):
-                    os.kill(chance.choice(sorted(victims)), signal.SIGKILL)
-                    kills += 1
-    assert [one.status for one in evaluations] == ["ok"] * 60
-    assert 0 < sum(one.metrics.get("attempts", 1) - 1 for one in evaluations) <= kills
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
@@ -283,9 +99,9 @@ def test_a_task_that_always_takes_the_nursery_along_is_given_up() -> None:
     ("job", "reason"),
     [
         ("no_such_module:job", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("jobs:nothing", "AttributeError: module 'jobs' has no attribute 'nothing'"),
-        ("jobs:without_data", "FileNotFoundError: no data in /nowhere: run `fetch`"),
-        ("jobs:killed_in_setup", "killed by SIGKILL (Killed)"),
+        ("tests.jobs:nothing", "AttributeError: module 'tests.jobs' has no attribute 'nothing'"),
+        ("tests.jobs:without_data", "FileNotFoundError: no data in /nowhere: run `fetch`"),
+        ("tests.jobs:killed_in_setup", "killed by SIGKILL (Killed)"),
     ],
 )
 def test_a_job_that_cannot_start_is_one_clear_error(job: str, reason: str) -> None:
@@ -366,7 +182,10 @@ def test_an_interrupted_start_leaves_nothing_behind(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with Pool("jobs:slow_setup", {"begun": str(begun)}) as pool, pytest.raises(KeyboardInterrupt):
+    with (
+        Pool("tests.jobs:slow_setup", {"begun": str(begun)}) as pool,
+        pytest.raises(KeyboardInterrupt),
+    ):
         list(pool.run([{}]))
     thread.join()
     signal.signal(signal.SIGINT, before)
@@ -378,29 +197,6 @@ def test_a_dropped_pool_ends_its_processes() -> None:
     assert family()
     del pool
     assert not family()
-
-
-@pytest.mark.parametrize(
-    ("job", "fork", "processes"),
-    [(JOB, False, 3), (JOB, True, 4), ("jobs:slow_setup", False, 1)],
-    ids=["amid training", "beside a fork that holds all files open", "amid setup"],
-)
-def test_workers_die_with_their_parent(
-    job: str, fork: bool, processes: int, tmp_path: Path
-) -> None:
-    begun = tmp_path / "begun"
-    script = f"import jobs; jobs.run_for_ever({job!r}, {str(begun)!r}, {fork})"
-    path = os.pathsep.join([HERE, *filter(None, sys.path)])
-    with subprocess.Popen([sys.executable, "-c", script], env={"PYTHONPATH": path}) as parent:
-        assert until(lambda: begun.exists() and len(descendants_of(parent.pid)) == processes, 20)
-        descendants = descendants_of(parent.pid)
-        parent.kill()
-    survivors = 1 if fork else 0
-    died = until(lambda: sum(not gone({pid}) for pid in descendants) == survivors, 1)
-    for pid in descendants:
-        if not gone({pid}):
-            os.kill(pid, signal.SIGKILL)
-    assert died
 
 
 def test_what_a_child_has_started_ends_with_it(pool: Pool) -> None:
@@ -415,7 +211,9 @@ def test_what_a_child_prints_disturbs_nobody(pool: Pool, capfd: pytest.CaptureFi
 
 def test_a_result_may_be_large_but_not_without_limit(pool: Pool) -> None:
     metrics = {"curve": "x" * 2**20}
-    assert evaluate(pool, returning({"metrics": metrics})) == [Evaluation(metrics=metrics)]
+    assert evaluate(pool, {"do": "return_it", "it": {"metrics": metrics}}) == [
+        Evaluation(metrics=metrics)
+    ]
     (refused,) = evaluate(pool, {"do": "return_much"})
     assert last_line(refused).startswith("ValueError: a message of 16,777,")
 
@@ -424,7 +222,7 @@ def test_a_result_may_be_large_but_not_without_limit(pool: Pool) -> None:
 def test_a_pool_works_inside_a_daemonic_process(method: str) -> None:
     context: Any = multiprocessing.get_context(method)
     receiver, sender = context.Pipe(duplex=False)
-    target = pkgutil.resolve_name("jobs:run_in_daemon")
+    target = pkgutil.resolve_name("tests.jobs:run_in_daemon")
     process = context.Process(target=target, args=(sender,), daemon=True)
     process.start()
     assert receiver.poll(30)

@@ -1,0 +1,68 @@
+"""A process that has imported what a search needs, and forks one for each line that it reads.
+
+So a search can be killed a few hundred times without importing torch as often. What it forks is an
+ordinary process: it has the folder's lock, its own files, and nobody feels when it is killed.
+
+python -m tests.faults.nest AGENT ...
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from nasgym import faults
+from nasgym.agents import registered
+from nasgym.nursery import die_with
+from tests import free_search
+
+IMPORTED_LATE = (
+    "matplotlib.pyplot",
+    "nasgym.figures",
+    "nasgym.report",
+    "torch._dynamo",
+    "tyro.extras",
+)
+
+
+def main() -> None:
+    free_search.register()
+    for agent in sys.argv[1:]:
+        registered()[agent].load()
+    for module in IMPORTED_LATE:
+        importlib.import_module(module)
+    nest = os.getpid()
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            live(json.loads(line), nest)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def live(order: Mapping[str, Any], nest: int) -> NoReturn:
+    """Be one search, to the end of its process."""
+    die_with(nest)
+    code = 1
+    try:
+        for stream, name in enumerate((os.devnull, order["output"], order["errors"])):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
+        os.environ.update(order["environment"])
+        if size := os.environ.get("LARGEST_FILE"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
+        faults._POINT = os.environ.get("NASGYM_CRASH_AT", "")
+        free_search.search(*order["arguments"])
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
