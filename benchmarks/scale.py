@@ -1,0 +1,230 @@
+"""Scale: how many workers one driver keeps busy, and what a million children cost it.
+
+python -m nasgym.benchmarks.scale [--only random-800 waves-800] [--out runs/scale]
+
+Children are simulated (see `nasgym.benchmarks.simulation`); agents, environment, scheduler and
+archive are the real ones. Each row runs in a process of its own. What `--out` holds already is
+shown and not run again.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from nasgym.benchmarks.driver import Outcome, Scenario, simulate
+from nasgym.benchmarks.speed import PAGE, machine
+from nasgym.figures import styled, write
+from nasgym.files import write_atomically
+from nasgym.palette import BLUE, GREEN, GREY, ORANGE
+
+WORKERS = (8, 80, 800, 8_000)
+
+PAPER = 12_800
+"""Children of the paper's search (Zoph & Le 2017, section 4.1)."""
+
+MILLION = 1_000_000
+
+
+def asynchronous(agent: str, workers: int, children: int, **others: object) -> Scenario:
+    """Return a search that proposes as soon as a worker is free."""
+    return Scenario(agent, workers, children, asynchronous=True, **others)  # type: ignore[arg-type]
+
+
+def children(workers: int) -> int:
+    """Return a budget that fills so many workers ten times or more."""
+    return max(PAPER, 10 * workers)
+
+
+def paper(agent: str, durations: str = "exponential", **options: object) -> Scenario:
+    """Return the paper's search: 800 workers, 12,800 children, a ceiling from 6 to 20 layers."""
+    return Scenario(agent, 800, PAPER, options, grows=True, durations=durations)
+
+
+SERVER = "reinforce_async"
+PRESET = "paper-cifar10"
+
+SCENARIOS: Mapping[str, Scenario] = {
+    **{f"random-{n}": asynchronous("random", n, children(n)) for n in WORKERS},
+    **{f"waves-{n}": Scenario("random", n, children(n)) for n in WORKERS},
+    "random-800-constant": asynchronous("random", 800, PAPER, durations="constant"),
+    "random-800-log-normal": asynchronous("random", 800, PAPER, durations="log-normal"),
+    "waves-800-log-normal": Scenario("random", 800, PAPER, durations="log-normal"),
+    "random-800-failing": asynchronous("random", 800, PAPER, failures=0.02, kills=0.02),
+    "evolution-800": asynchronous("evolution", 800, PAPER),
+    "model_based-80": asynchronous("model_based", 80, 800),
+    "paper-waves": paper("reinforce", batch=800),
+    "paper-waves-log-normal": paper("reinforce", "log-normal", batch=800),
+    "paper-server": paper(SERVER, preset=PRESET),
+    "paper-server-log-normal": paper(SERVER, "log-normal", preset=PRESET),
+    "paper-server-300": paper(SERVER, preset=PRESET, replicas=300),
+    "paper-server-300-log-normal": paper(SERVER, "log-normal", preset=PRESET, replicas=300),
+    "random-800-million": asynchronous("random", 800, MILLION),
+    "evolution-8000-million": asynchronous("evolution", 8_000, MILLION),
+}
+"""The rows of the table by name."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Simulate searches with thousands of workers and show what they take of their driver."""
+
+    only: tuple[str, ...] = ()
+    """Names of rows; all if there is none."""
+    out: Path = Path("runs/scale")
+    """Folder of the results, one file a row."""
+    archives: Path | None = None
+    """Folder for the archives while they are written; a temporary one, if there is none."""
+    children: int | None = None
+    """The most children of any row, for a quick look."""
+    figure: Path | None = None
+    """File for a picture of the rows, such as scale.png."""
+
+    def __post_init__(self) -> None:
+        for name in self.only:
+            if name not in SCENARIOS:
+                raise ValueError(f"{name!r} is no row, only {', '.join(SCENARIOS)}")
+        if self.children is not None and self.children < 1:
+            raise ValueError(f"children must be from 1, not {self.children}")
+
+    def main(self) -> None:
+        """Run what is missing, then show everything."""
+        console = Console()
+        if not console.is_terminal:
+            console.width = PAGE + 40
+        rows: dict[str, tuple[Scenario, Outcome]] = {}
+        for name in self.only or SCENARIOS:
+            scenario = self._scenario(name)
+            path = self.out / f"{name}-{scenario.children}.json"
+            if not path.exists():
+                print(f"simulating {name}, {scenario.children:,} children ...", file=sys.stderr)
+                self._run(scenario, path)
+            rows[name] = scenario, Outcome.from_plain(json.loads(path.read_text())["outcome"])
+        console.print(table(rows))
+        if self.figure is not None:
+            print(write(picture(rows), self.figure))
+
+    def _scenario(self, name: str) -> Scenario:
+        scenario = SCENARIOS[name]
+        if self.children is None or scenario.children <= self.children:
+            return scenario
+        return replace(scenario, children=self.children)
+
+    def _run(self, scenario: Scenario, path: Path) -> None:
+        """Simulate in a fresh process, whose memory is nobody else's, and keep the outcome."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spawn = get_context("spawn")
+        with TemporaryDirectory(dir=self.archives) as folder:
+            archive = Path(folder) / "archive.db"
+            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                outcome = pool.submit(simulate, scenario, archive).result()
+        plain = {"machine": machine(), "scenario": asdict(scenario), "outcome": outcome.to_plain()}
+        write_atomically(path, json.dumps(plain))
+
+
+def table(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Table:
+    """Return a row for each simulated search."""
+    shown = Table("row", box=MARKDOWN)
+    headings = (
+        *("workers", "children", "utilised", "while fed", "staleness", "updates stale by"),
+        *("driver µs/child", "first", "last", "ratio", "children/s", "archive B/child"),
+        *("peak MB", "B/child in memory"),
+    )
+    for heading in headings:
+        shown.add_column(heading, justify="right")
+    for name, (scenario, outcome) in rows.items():
+        shown.add_row(name, *_cells(scenario, outcome))
+    return shown
+
+
+def _cells(scenario: Scenario, outcome: Outcome) -> list[str]:
+    first, last = outcome.microseconds(scenario.workers)
+    count = scenario.children
+    return [
+        f"{scenario.workers:,}",
+        f"{count:,}",
+        f"{outcome.utilisation:.3f}",
+        f"{outcome.utilisation_while_fed:.3f}",
+        _ages(outcome.staleness),
+        _ages(outcome.updates),
+        f"{1e6 * outcome.cpu / count:.0f}",
+        f"{first:.0f}",
+        f"{last:.0f}",
+        f"{last / first:.2f}",
+        f"{count / outcome.cpu:,.0f}",
+        f"{outcome.stored / count:,.0f}",
+        f"{outcome.peak / 1e6:.0f}",
+        f"{outcome.growth:,.0f}",
+    ]
+
+
+def _ages(counts: Mapping[int, int]) -> str:
+    """Return the median and the 95th percentile."""
+    if not counts:
+        return ""
+    ages = np.array(sorted(counts))
+    below = np.cumsum([counts[age] for age in ages]) / sum(counts.values())
+    median, most = (ages[np.searchsorted(below, share)] for share in (0.5, 0.95))
+    return f"{median:,} ({most:,})"
+
+
+def harmonic(count: int) -> float:
+    """Return 1 + 1/2 + ... + 1/count: how long the longest of so many exponential children takes.
+
+    So many workers, in waves, are utilised by one over it.
+    """
+    return float((1 / np.arange(1, count + 1)).sum())
+
+
+@styled
+def picture(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Figure:
+    """Draw utilisation over workers, and what a child costs the driver as an archive grows."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    busy, cost = figure.subplots(1, 2)
+    expected = np.unique(np.geomspace(1, max(WORKERS), 60).round().astype(int))
+    busy.plot(expected, [1 / harmonic(n) for n in expected], color=GREY, label="waves, expected")
+    for kind, colour in (("random", BLUE), ("waves", ORANGE)):
+        points = [rows[f"{kind}-{n}"] for n in WORKERS if f"{kind}-{n}" in rows]
+        label = "as soon as a worker is free" if kind == "random" else "waves, simulated"
+        counts = [scenario.workers for scenario, _ in points]
+        shares = [outcome.utilisation_while_fed for _, outcome in points]
+        busy.plot(counts, shares, "o-", color=colour, label=label)
+    busy.set(xscale="log", ylim=(0, 1.03), xlabel="workers", ylabel="utilisation")
+    busy.set_title("Workers that train, exponential durations")
+    busy.legend(loc="center left")
+    for name, colour in (("random-800-million", BLUE), ("evolution-8000-million", GREEN)):
+        if name in rows:
+            cost.plot(*_cost_over_children(rows[name][1]), color=colour, label=name)
+    cost.set(xscale="log", ylim=(0, None), xlabel="children", ylabel="CPU µs a child")
+    cost.set_title("What the driver takes")
+    if cost.lines:
+        cost.legend(loc="lower right")
+    return figure
+
+
+def _cost_over_children(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """Return (children, µs a child) between points of equal ratios."""
+    children, cpu, _ = np.array(outcome.samples).T
+    points = np.geomspace(max(children[0], 1_000), children[-1], 40)
+    taken = np.interp(points, children, cpu)
+    return np.sqrt(points[1:] * points[:-1]), 1e6 * np.diff(taken) / np.diff(points)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Simulate what the command line asks for."""
+    tyro.cli(Scale, args=arguments).main()
+
+
+if __name__ == "__main__":
+    main()
