@@ -10,7 +10,7 @@ or of any shard, and by `nasgym replay`.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -300,7 +300,7 @@ class ReinforceAsync(Agent):
         state = {
             "server": self._server.state(),
             "advantages": self.advantages.state(),
-            "seats": [asdict(seat) for seat in self.seats],
+            "seats": [vars(seat) for seat in self.seats],
             "entropy": self._entropy,
         }
         return packed(state)

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nasgym.benchmarks.driver import Outcome, Scenario, simulate
-from nasgym.benchmarks.speed import PAGE, machine
-from nasgym.figures import styled, write
+from nasgym.benchmarks.scores import Floats
+from nasgym.benchmarks.speed import machine
+from nasgym.figures import logarithmic, styled, write
 from nasgym.files import write_atomically
 from nasgym.palette import BLUE, GREEN, GREY, ORANGE
 
@@ -36,10 +37,8 @@ PAPER = 12_800
 
 MILLION = 1_000_000
 
-
-def asynchronous(agent: str, workers: int, children: int, **others: object) -> Scenario:
-    """Return a search that proposes as soon as a worker is free."""
-    return Scenario(agent, workers, children, asynchronous=True, **others)  # type: ignore[arg-type]
+WIDTH = 200
+"""Columns of the table where there is no terminal."""
 
 
 def children(workers: int) -> int:
@@ -56,22 +55,26 @@ SERVER = "reinforce_async"
 PRESET = "paper-cifar10"
 
 SCENARIOS: Mapping[str, Scenario] = {
-    **{f"random-{n}": asynchronous("random", n, children(n)) for n in WORKERS},
+    **{f"random-{n}": Scenario("random", n, children(n), asynchronous=True) for n in WORKERS},
     **{f"waves-{n}": Scenario("random", n, children(n)) for n in WORKERS},
-    "random-800-constant": asynchronous("random", 800, PAPER, durations="constant"),
-    "random-800-log-normal": asynchronous("random", 800, PAPER, durations="log-normal"),
+    "random-800-constant": Scenario("random", 800, PAPER, durations="constant", asynchronous=True),
+    "random-800-log-normal": Scenario(
+        "random", 800, PAPER, durations="log-normal", asynchronous=True
+    ),
     "waves-800-log-normal": Scenario("random", 800, PAPER, durations="log-normal"),
-    "random-800-failing": asynchronous("random", 800, PAPER, failures=0.02, kills=0.02),
-    "evolution-800": asynchronous("evolution", 800, PAPER),
-    "model_based-80": asynchronous("model_based", 80, 800),
+    "random-800-1-second": Scenario("random", 800, PAPER, seconds=1.0, asynchronous=True),
+    "random-800-failing": Scenario(
+        "random", 800, PAPER, failures=0.02, kills=0.02, asynchronous=True
+    ),
+    "evolution-800": Scenario("evolution", 800, PAPER, asynchronous=True),
     "paper-waves": paper("reinforce", batch=800),
     "paper-waves-log-normal": paper("reinforce", "log-normal", batch=800),
     "paper-server": paper(SERVER, preset=PRESET),
     "paper-server-log-normal": paper(SERVER, "log-normal", preset=PRESET),
     "paper-server-300": paper(SERVER, preset=PRESET, replicas=300),
     "paper-server-300-log-normal": paper(SERVER, "log-normal", preset=PRESET, replicas=300),
-    "random-800-million": asynchronous("random", 800, MILLION),
-    "evolution-8000-million": asynchronous("evolution", 8_000, MILLION),
+    "random-800-million": Scenario("random", 800, MILLION, asynchronous=True),
+    "evolution-8000-million": Scenario("evolution", 8_000, MILLION, asynchronous=True),
 }
 """The rows of the table by name."""
 
@@ -102,7 +105,7 @@ class Scale:
         """Run what is missing, then show everything."""
         console = Console()
         if not console.is_terminal:
-            console.width = PAGE + 40
+            console.width = WIDTH
         rows: dict[str, tuple[Scenario, Outcome]] = {}
         for name in self.only or SCENARIOS:
             scenario = self._scenario(name)
@@ -134,15 +137,14 @@ class Scale:
 
 
 def table(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Table:
-    """Return a row for each simulated search."""
-    shown = Table("row", box=MARKDOWN)
+    """Return a row for each simulated search; ages are medians, with 95th percentiles."""
+    shown = Table("search", box=MARKDOWN)
     headings = (
-        *("workers", "children", "utilised", "while fed", "staleness", "updates stale by"),
-        *("driver µs/child", "first", "last", "ratio", "children/s", "archive B/child"),
-        *("peak MB", "B/child in memory"),
+        *("workers", "children", "utilised", "while fed", "trials old", "versions old"),
+        *("children/s", "first µs", "last µs", "ratio", "archive B", "peak MB", "grows B"),
     )
     for heading in headings:
-        shown.add_column(heading, justify="right")
+        shown.add_column(heading, justify="right", no_wrap=True)
     for name, (scenario, outcome) in rows.items():
         shown.add_row(name, *_cells(scenario, outcome))
     return shown
@@ -158,13 +160,12 @@ def _cells(scenario: Scenario, outcome: Outcome) -> list[str]:
         f"{outcome.utilisation_while_fed:.3f}",
         _ages(outcome.staleness),
         _ages(outcome.updates),
-        f"{1e6 * outcome.cpu / count:.0f}",
-        f"{first:.0f}",
-        f"{last:.0f}",
-        f"{last / first:.2f}",
         f"{count / outcome.cpu:,.0f}",
+        f"{first:,.0f}",
+        f"{last:,.0f}",
+        f"{last / first:.2f}",
         f"{outcome.stored / count:,.0f}",
-        f"{outcome.peak / 1e6:.0f}",
+        f"{outcome.peak / 1e6:,.0f}",
         f"{outcome.growth:,.0f}",
     ]
 
@@ -200,23 +201,27 @@ def picture(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Figure:
         counts = [scenario.workers for scenario, _ in points]
         shares = [outcome.utilisation_while_fed for _, outcome in points]
         busy.plot(counts, shares, "o-", color=colour, label=label)
-    busy.set(xscale="log", ylim=(0, 1.03), xlabel="workers", ylabel="utilisation")
+    logarithmic(busy, "x")
+    busy.set(ylim=(0, 1.03), xlabel="workers", ylabel="utilisation")
     busy.set_title("Workers that train, exponential durations")
-    busy.legend(loc="center left")
+    busy.legend(loc="center right")
     for name, colour in (("random-800-million", BLUE), ("evolution-8000-million", GREEN)):
         if name in rows:
-            cost.plot(*_cost_over_children(rows[name][1]), color=colour, label=name)
-    cost.set(xscale="log", ylim=(0, None), xlabel="children", ylabel="CPU µs a child")
+            scenario, outcome = rows[name]
+            label = f"{scenario.agent}, {scenario.workers:,} workers"
+            cost.plot(*_cost_over_children(outcome, scenario.workers), color=colour, label=label)
+    logarithmic(cost, "x")
+    cost.set(ylim=(0, None), xlabel="children", ylabel="CPU µs a child")
     cost.set_title("What the driver takes")
     if cost.lines:
         cost.legend(loc="lower right")
     return figure
 
 
-def _cost_over_children(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Return (children, µs a child) between points of equal ratios."""
+def _cost_over_children(outcome: Outcome, workers: int) -> tuple[Floats, Floats]:
+    """Return (children, µs a child) between points of equal ratios, while strings are proposed."""
     children, cpu, _ = np.array(outcome.samples).T
-    points = np.geomspace(max(children[0], 1_000), children[-1], 40)
+    points = np.geomspace(max(children[0], 1_000), children[-1] - workers, 40)
     taken = np.interp(points, children, cpu)
     return np.sqrt(points[1:] * points[:-1]), 1e6 * np.diff(taken) / np.diff(points)
 

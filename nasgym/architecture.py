@@ -4,7 +4,12 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+
+WORDS = (int, float, str, type(None))
+SEQUENCES = (list, tuple)
+"""What JSON has words for, beside mappings; a tuple of types, made once, is asked fastest."""
 
 
 def plain(architecture: Any) -> Any:
@@ -14,23 +19,25 @@ def plain(architecture: Any) -> Any:
     knows what to make of a file; a field of it that is None is left out. Raises TypeError for
     anything JSON has no word for.
     """
-    if architecture is None or isinstance(architecture, int | float | str):
+    if isinstance(architecture, WORDS):
         return architecture
-    if isinstance(architecture, list | tuple):
+    if isinstance(architecture, SEQUENCES):
         return [plain(item) for item in architecture]
     if isinstance(architecture, Mapping):
         return {str(key): plain(value) for key, value in architecture.items()}
     if dataclasses.is_dataclass(architecture) and not isinstance(architecture, type):
         named = {} if not hasattr(architecture, "kind") else {"kind": architecture.kind}
-        values = {
-            field.name: getattr(architecture, field.name)
-            for field in dataclasses.fields(architecture)
-        }
-        return named | {name: plain(value) for name, value in values.items() if value is not None}
+        values = ((name, getattr(architecture, name)) for name in _fields(type(architecture)))
+        return named | {name: plain(value) for name, value in values if value is not None}
     raise TypeError(
         f"an architecture must be plain data (dataclasses, dicts, lists, numbers, strings), "
         f"but it holds {architecture!r}"
     )
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def digest(architecture: Any) -> str:

@@ -7,7 +7,9 @@ handed over is lost with it, and the driver begins that again.
 import importlib
 import math
 import os
+import pickle
 import signal
+import socket
 import sys
 import threading
 from collections import Counter, deque
@@ -21,6 +23,9 @@ from nasgym.workers import WorkerError, search_path
 
 SURVEY_WITHIN = 120.0
 """Seconds the nodes have to say what machines they are."""
+
+KNOCK_FOR = 10.0
+"""Seconds that the head of a cluster has to answer at all."""
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 """Environment of Ray, unless it is set: it reports to nobody, and prints no logs of lost nodes."""
@@ -104,8 +109,11 @@ class Cluster:
         """Return what kind of machine the nodes are, that of the most children if there are more.
 
         `device` is that of `nasgym.training.machine.survey`, which is asked on every node that can
-        have a child at all. Raises WorkerError if there is none or none answers.
+        have a child at all. Raises WorkerError if there is none or none answers, ValueError for
+        children on GPUs that take none.
         """
+        if device == "cuda" and not self.share.gpus:
+            raise ValueError("device 'cuda' on a cluster needs gpus=..., such as 1 or 0.25 a child")
         total = {node["NodeID"]: node["Resources"] for node in ray().nodes() if node["Alive"]}
         able = {node: self.share.children(resources) for node, resources in total.items()}
         gpus = self.share.reserved(1)["num_gpus"]
@@ -151,20 +159,28 @@ def _signals_kept() -> Iterator[None]:
 
 def _connect(address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address == "ray" and "RAY_ADDRESS" not in os.environ:
+    named = os.environ.get("RAY_ADDRESS")
+    if address == "ray" and not named:
         address, options["include_dashboard"] = "local", False
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to the network
-    elif address == "ray":
-        address = "auto"
+    elif address in ("ray", "auto"):
+        address = named or "auto"
     try:
+        _knock(address)
         ray().init(address=address, **options)
     except ImportError:
         raise ValueError(f"{address} needs Ray's client: pip install 'ray[client]'") from None
-    except (ConnectionError, RuntimeError, ValueError, ray().exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray().exceptions.RayError) as error:
         raise WorkerError(
             f"no Ray cluster answers at {address!r} ({last_line(error)}): start one with `ray "
             f"start --head` or name it in RAY_ADDRESS; one with a token wants RAY_AUTH_MODE=token"
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody is at "host:port": Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_FOR).close()
 
 
 def _task(function: Any, node: str, **options: Any) -> Any:
@@ -206,9 +222,10 @@ def last_line(error: BaseException) -> str:
 class Remote:
     """The process of an actor on a node."""
 
-    def __init__(self, path: list[str], make: Make, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, path: list[str], parcel: bytes) -> None:
         """Make the object; `path` is the driver's, of use where nodes share its disk."""
         sys.path.extend(entry for entry in path if entry not in sys.path)
+        make, arguments = pickle.loads(parcel)
         self._object = make(**arguments)
 
     def call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,9 +238,15 @@ class RayActor:
 
     def __init__(self, make: Make, **arguments: Any) -> None:
         """Start the process on the cluster this one is connected to, else on one of its own."""
+        try:
+            parcel = pickle.dumps((make, arguments))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{error}: what cannot be sent to another process takes placement='here'"
+            ) from None
         Cluster("ray")
         placed = ray().remote(Remote).options(num_cpus=0, scheduling_strategy="SPREAD")
-        self._actor = placed.remote(search_path().split(os.pathsep), make, arguments)
+        self._actor = placed.remote(search_path().split(os.pathsep), parcel)
         self._calls: deque[Any] = deque()
 
     def ask(self, method: str, **arguments: Any) -> None:

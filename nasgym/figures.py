@@ -7,12 +7,13 @@ another's. One style for all.
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 from nasgym import drawing
@@ -166,9 +167,9 @@ def pareto(trials: Sequence[Trial]) -> Figure:
     axes[0].step(
         *best.T, where="post", color=ORANGE, marker="o", ms=4, label="none is better and as small"
     )
-    axes[0].set_xscale("log")
+    logarithmic(axes[0], "x")
     if language:
-        axes[0].set_yscale("log")
+        logarithmic(axes[0], "y")
     axes[0].set_xlabel("parameters")
     axes[0].legend(loc="upper right" if language else "lower right")
     return figure
@@ -182,13 +183,14 @@ def staleness(ages: Mapping[int, int], lags: Mapping[int, int]) -> Figure:
     """
     panels = [(ages, "trials finished since a child was proposed", BLUE)]
     if lags:
-        panels.append((lags, "versions made since an update's was read", PURPLE))
+        panels.append((lags, "versions made since the parameters of an update were read", PURPLE))
     figure = Figure(figsize=(6.3, 0.9 + 2.0 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axis, (counts, words, colour) in zip(axes, panels, strict=True):
-        bins = min(50, max(counts) + 1)
-        share = [count / sum(counts.values()) for count in counts.values()]
-        axis.hist(list(counts), bins=bins, weights=share, color=colour)
+        width = max(counts) // 50 + 1
+        edges = np.arange(-0.5, max(counts) + width, width)
+        shares = [count / sum(counts.values()) for count in counts.values()]
+        axis.hist(list(counts), bins=edges.tolist(), weights=shares, color=colour)
         axis.set(xlabel=words, ylabel="share")
     return figure
 
@@ -309,6 +311,14 @@ def limits(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(np.quantile(values, 0.05)), float(values.max())
     margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Have an axis show equal ratios as equal lengths, with plain numbers: 10, 200, 3e+06."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter())
 
 
 def _axes(rows: int, label: str) -> tuple[Figure, list[Any]]:

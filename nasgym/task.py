@@ -20,6 +20,9 @@ from nasgym.space import SearchSpace, Tokens, deepest
 SECONDS_BETWEEN_STATES = 2.0
 """An agent's state is saved at most this often; what it did since is replayed from the archive."""
 
+SHARE_OF_SAVING = 0.05
+"""The most of its time that a search spends on saving states, however large they are."""
+
 SECONDS_GATHERED = 0.01
 """How long `Task.gathering` puts children off: about what a write to a disk takes."""
 
@@ -98,6 +101,7 @@ class Task:
         self._moves_in = lru_cache(maxsize=None)(partial(Moves.of, actions=self.actions))
         self._cached = Cached(asked, self.archive, getattr(asked, "context", ""))
         self._saved_at = float("-inf")
+        self._saving_took = 0.0
         self._recorded = self.trials
         self._known: deque[Proposal] = deque()
         self._awaited: dict[str, list[tuple[Written, Origin]]] = {}
@@ -293,11 +297,7 @@ class Task:
         if self.trials < self._recorded:
             trials = self.archive[self.trials : self.trials + 1]
         else:
-            finished = self._cached.finished()
-            with self.archive.together():
-                for key, evaluation in finished.items():
-                    kept = self.archive.store(key, evaluation)
-                    trials += self._record(self._awaited.pop(key), kept)
+            trials = self._kept(self._cached.finished())
             for trial in trials:
                 for listener in self.listeners:
                     listener(trial)
@@ -320,6 +320,20 @@ class Task:
             self.archive.propose(fresh)
         self._cached.submit(list(children.values()), list(children))
         self._began_at = time.monotonic()
+
+    def _kept(self, finished: Mapping[str, Evaluation]) -> list[Trial]:
+        """Store children and record their trials, in one write; return the trials."""
+        trials: list[Trial] = []
+        try:
+            with self.archive.together():
+                for key, evaluation in finished.items():
+                    kept = self.archive.store(key, evaluation)
+                    trials += self._record(self._awaited.pop(key), kept)
+        except BaseException:  # a reward's, or a signal: what was trained is kept all the same
+            for key, evaluation in finished.items():
+                self.archive.store(key, evaluation)
+            raise
+        return trials
 
     def _record(
         self, awaited: Sequence[tuple[Written, Origin]], evaluation: Evaluation
@@ -363,16 +377,19 @@ class Task:
 
     def checkpoint(self, state: Callable[[], bytes | None]) -> None:
         """Save what `state` returns beside the trials, unless that was done a moment ago."""
-        if time.monotonic() - self._saved_at < SECONDS_BETWEEN_STATES:
+        pause = max(SECONDS_BETWEEN_STATES, self._saving_took / SHARE_OF_SAVING)
+        if time.monotonic() - self._saved_at < pause:
             return
         self.save(state)
 
     def save(self, state: Callable[[], bytes | None]) -> None:
         """Save what `state` returns beside the trials, now."""
+        began = time.monotonic()
         data = state()
         if data is not None:
             self.archive.save_agent(self.trials, data, self.proposals)
         self._saved_at = time.monotonic()
+        self._saving_took = self._saved_at - began
 
     def close_task(self) -> None:
         """Stop the evaluator's workers, and close the archive unless it was given as an object."""

@@ -190,8 +190,8 @@ class Account:
 
 def _children(path: Path, promised: dict[int, list[int]]) -> set[str]:
     """Return the keys of the finished children in an archive that must hold what was promised."""
-    if not path.exists():
-        assert not promised
+    if not path.exists() or not rows(path, "SELECT name FROM sqlite_master"):
+        assert not promised  # it was killed before, or while, it made the archive
         return set()
     with closing(Archive(path, read_only=True)) as archive:
         tokens = {trial.number: list(trial.tokens) for trial in archive}

@@ -192,6 +192,8 @@ def test_what_is_no_archive_gets_no_lock(tmp_path: Path) -> None:
     path.write_text("milk, eggs" * 100)
     with pytest.raises(ArchiveError, match="is no archive"):
         Archive.claimed(path)
+    with pytest.raises(ArchiveError, match=r"cannot be written: .*No such file or directory"):
+        Archive.claimed(tmp_path / "nowhere" / "archive.db")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -129,6 +129,40 @@ def test_no_worker_waits_while_the_budget_lasts(name: str) -> None:
     assert last.origin is not None and (last.origin.proposal, last.origin.trials) == (0, 0)
 
 
+@pytest.mark.parametrize(("patience", "writes"), [(60.0, [2, 1]), (-1.0, [1, 1, 1])])
+def test_free_workers_get_their_strings_in_one_write_unless_the_agent_is_slow(
+    patience: float, writes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasgym.task.SECONDS_GATHERED", patience)
+    workers, archive, strings = Workers(iter([1.0] * 3)), Archive(), iter(ConvSpace(layers=1))
+    env = NASVectorEnv(ConvSpace(layers=1), workers, 8, archive=archive)
+    written: list[int] = []
+    monkeypatch.setattr(archive, "propose", lambda some: written.append(len(some)))
+    with env.gathering():
+        while env.wants(9):
+            env.submit([next(strings)])
+            assert bool(workers.trained) is (patience < 0)
+    assert len(workers.trained) == 2
+    env.finished()
+    env.submit([next(strings)])
+    assert written == writes
+
+
+def test_a_child_whose_reward_cannot_be_told_is_kept_though_it_has_no_trial() -> None:
+    def missing(evaluation: Evaluation) -> float:
+        raise KeyError("nll")
+
+    env = NASVectorEnv(SPACE, Workers(iter([1.0])), 8, reward=missing)
+    env.evaluator.trained += [None] * 20  # type: ignore[attr-defined]
+    string = next(iter(SPACE))
+    env.submit([string])
+    with pytest.raises(KeyError, match="nll"):
+        env.finished()
+    assert len(env.archive) == 0
+    key = Cached(Numbers(), env.archive).key(SPACE.canonical(SPACE.decode(string)))
+    assert env.archive.result(key) is not None
+
+
 def test_a_child_under_way_is_not_begun_again() -> None:
     """Both strings mean one child, which is trained once and recorded twice."""
     workers = Workers(iter([1.0, 1.0, 1.0]))

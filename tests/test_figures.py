@@ -12,7 +12,7 @@ from nasgym import Evaluation, NASVectorEnv
 from nasgym.archive import Trial
 from nasgym.benchmarks.compare import Comparison, curves, difference_error
 from nasgym.comparison import Finished
-from nasgym.figures import WINDOW, compared, moving_mean, write_figures
+from nasgym.figures import WINDOW, compared, moving_mean, pareto, write_figures
 from nasgym.search import Plan
 from tests.free_search import ID, register
 from tests.spaces import Numbers, Stack
@@ -39,6 +39,18 @@ def test_a_run_with_failures_and_repeats_is_drawn(tmp_path: Path) -> None:
     paths = write_figures(tmp_path, envs.archive, entropy=[(8, 1.0), (32, 0.5)])
     assert [path.name for path in paths] == ["best.png", "rewards.png", "policy.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+@pytest.mark.parametrize("most", [140, 2_000_000])
+def test_sizes_are_labelled_with_plain_numbers(most: int) -> None:
+    trials = [
+        Trial(number, (0,), None, 0.5, 0.5, {"parameters": size}, "ok", "", 1.0, False)
+        for number, size in enumerate((100, most))
+    ]
+    figure = pareto(trials)
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels(which="both")]
+    assert any(labels) and all(math.isfinite(float(label)) for label in labels if label)
 
 
 def test_the_error_of_a_difference_equals_the_textbooks() -> None:

@@ -82,7 +82,8 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     with replacing(into) as part:
         part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part, isolation_level=None)) as target:
-            target.execute("PRAGMA synchronous = OFF")  # what comes of a crash is no archive
+            target.execute("PRAGMA journal_mode = OFF")  # what a crash leaves is made anew
+            target.execute("PRAGMA synchronous = OFF")
             target.execute("BEGIN")
             make(target)
             for path in sources:

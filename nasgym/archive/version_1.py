@@ -55,6 +55,7 @@ def back_up(connection: sqlite3.Connection, path: Path) -> None:
     with replacing(path.with_name(f"{path.name}.v1")) as part:
         part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part)) as copy:
+            copy.execute("PRAGMA journal_mode = OFF")  # what a crash leaves is made anew
             connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole by itself
 

@@ -112,12 +112,13 @@ def time(contents: Contents) -> Markup:
 
 
 def staleness(contents: Contents) -> Markup:
-    """Return how old children and updates were: what the search knew when it proposed them."""
-    drawn = [_ages(contents.ages, "trials finished since a child was proposed", BLUE)]
+    """Return how old children were, and updates where there are any, when they came in."""
+    drawn = _ages(contents.ages, "trials finished since it was proposed", BLUE)
+    figures = [figure("Staleness of a child", drawn)]
     if contents.lags:
-        drawn.append(_ages(contents.lags, "versions made since an update's was read", PURPLE))
-    key = legend([("children", BLUE), *([("updates", PURPLE)] if contents.lags else [])])
-    return figure("Staleness", join(*drawn), key=key)
+        drawn = _ages(contents.lags, "versions made since its parameters were read", PURPLE)
+        figures.append(figure("Staleness of an update", drawn))
+    return join(*figures)
 
 
 def _ages(counts: Mapping[int, int], words: str, colour: str) -> Markup:

@@ -19,9 +19,9 @@ WAVE = 5
 
 def search(path: str, evaluations: int, seed: int) -> None:
     """Play random strings, and say in JSON what came of them."""
-    errors, run, rng = [], "", np.random.default_rng(seed)
+    errors, run, rng, evaluator = [], "", np.random.default_rng(seed), Numbers()
     try:
-        with closing(NASVectorEnv(Stack(), Numbers(), WAVE, archive=path)) as env:
+        with closing(NASVectorEnv(Stack(), evaluator, WAVE, archive=path)) as env:
             run = env.archive.run
             for _ in range(evaluations // WAVE):
                 try:
@@ -31,7 +31,8 @@ def search(path: str, evaluations: int, seed: int) -> None:
             counts = env.archive.counts()
     except Exception:
         errors, counts = [traceback.format_exc()] * evaluations, None
-    print(json.dumps({"run": run, "counts": counts, "errors": errors}), flush=True)
+    outcome = {"run": run, "counts": counts, "trained": len(evaluator.asked), "errors": errors}
+    print(json.dumps(outcome), flush=True)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from nasgym import Archive, Evaluation
+from nasgym import Archive, Evaluation, cluster
 from nasgym.architecture import plain
 from nasgym.networks import zoo
 from nasgym.report import write_report
@@ -120,7 +120,9 @@ def factory(**options):
 """
 
 
-@pytest.mark.fault("F20", "runs whose plan names modules: as agent, as environment, by torch.hub")
+@pytest.mark.fault(
+    "F20", "runs whose plan names modules (agent, environment, torch.hub), files and clusters"
+)
 def test_f20_a_look_at_a_foreign_run_imports_nothing_that_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, seen: Seen
 ) -> None:
@@ -130,11 +132,14 @@ def test_f20_a_look_at_a_foreign_run_imports_nothing_that_it_names(
     monkeypatch.syspath_prepend(str(tmp_path))
     hub = {"repo_or_dir": str(tmp_path), "model": "factory", "source": "local"}
     written = str(tmp_path / "elsewhere.db")
+    connected: list[str] = []
+    monkeypatch.setattr(cluster, "_connect", connected.append)
     plans: list[dict[str, Any]] = [
         {"agent": "trojan:factory"},
         {"agent": "torch.hub:load", "agent_options": hub},
         {"env": "trojan:Env-v0"},
         {"env_options": {"archive": written}},
+        {"env": "NAS-Digits-v0", "env_options": {"workers": "ray://10.0.0.1:10001"}},
     ]
     for number, plan in enumerate(plans):
         folder = foreign(tmp_path / f"run-{number}", state=b"{}", **plan)
@@ -143,11 +148,11 @@ def test_f20_a_look_at_a_foreign_run_imports_nothing_that_it_names(
         assert run(capsys, "watch", folder, "--once")[0] == 0, plan
         assert run(capsys, "track", folder, "--tensorboard")[0] == 0, plan
     assert not (tmp_path / "executed").exists() and not Path(written).exists()
-    assert "trojan" not in sys.modules
+    assert "trojan" not in sys.modules and not connected
     __import__("trojan")  # whoever imports it does execute it
     assert (tmp_path / "executed").exists()
     monkeypatch.delitem(sys.modules, "trojan")
-    seen(4 * len(plans), "0 imported, 0 executed, 0 files made elsewhere")
+    seen(4 * len(plans), "0 imported, 0 executed, 0 files made elsewhere, 0 connections")
 
 
 # The page ---------------------------------------------------------------------------------------

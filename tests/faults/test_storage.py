@@ -67,10 +67,12 @@ def test_f03_a_power_loss_leaves_a_prefix(
     seen(images, f"all open, whole, a prefix of the truth ({min(lengths)} to {max(lengths)} of 40)")
 
 
-def test_every_commit_is_synchronous(tmp_path: Path) -> None:
+@pytest.mark.fault("F4", "none: the archive's settings are read")
+def test_f04_every_commit_is_synchronous(tmp_path: Path, seen: Seen) -> None:
     database = Archive(tmp_path / "archive.db")._db
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+    seen(1, "journal_mode=WAL, synchronous=FULL")
 
 
 @pytest.mark.fault("F4", "none: the calls of a search are counted by strace")
