@@ -77,6 +77,7 @@ class VirtualBackend:
         self._fates = self._drawn()
         self._running: list[tuple[float, int, float, float, bytes]] = []  # the next to end first
         self._busy = 0.0
+        self._newest = -1
         self._fed_until = 0.0
         self._busy_after_that = 0.0
 
@@ -89,7 +90,8 @@ class VirtualBackend:
         packed = json.dumps(task).encode()
         heapq.heappush(self._running, (self.now + duration, ticket, duration, fate, packed))
         self.begun += 1
-        self._fed_until, self._busy_after_that = self.now, 0.0
+        if ticket > self._newest:
+            self._newest, self._fed_until, self._busy_after_that = ticket, self.now, 0.0
 
     def ended(self) -> list[tuple[int, Evaluation]]:
         """Pass the time to the next end and return all children that ended by then."""
@@ -101,7 +103,7 @@ class VirtualBackend:
         while self._running and self._running[0][0] <= self.now:
             end, ticket, duration, fate, packed = heapq.heappop(self._running)
             self._busy += duration
-            self._busy_after_that += max(0.0, end - self._fed_until)
+            self._busy_after_that += min(duration, max(0.0, end - self._fed_until))
             ended.append((ticket, self._evaluation(fate, duration, packed)))
         return ended
 
@@ -116,7 +118,10 @@ class VirtualBackend:
 
     @property
     def utilisation_while_fed(self) -> float:
-        """The same until the last child was begun: after that a search only waits for its end."""
+        """The same until the last child was begun for the first time.
+
+        After that a search only waits for its end.
+        """
         busy, until = self._busy - self._busy_after_that, self._fed_until
         return busy / (self.workers * until) if until else self.utilisation
 

@@ -116,9 +116,9 @@ class Cluster:
             raise ValueError("device 'cuda' on a cluster needs gpus=..., such as 1 or 0.25 a child")
         total = {node["NodeID"]: node["Resources"] for node in ray().nodes() if node["Alive"]}
         able = {node: self.share.children(resources) for node, resources in total.items()}
-        gpus = self.share.reserved(1)["num_gpus"]
+        look = _survey_all_gpus if self.share.gpus else survey_here
         asked = {
-            _task(survey_here, node, num_cpus=0, num_gpus=gpus).remote(device): children
+            _task(look, node, num_cpus=0).remote(device): children
             for node, children in able.items()
             if children
         }
@@ -211,6 +211,12 @@ def survey_here(device: str) -> dict[str, Any]:
     from nasgym.training import machine
 
     return machine.survey(device)
+
+
+def _survey_all_gpus(device: str) -> dict[str, Any]:
+    """Return the same from a task that has asked for no GPU, from which Ray hides them all."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    return survey_here(device)
 
 
 def last_line(error: BaseException) -> str:

@@ -46,7 +46,7 @@ SEARCHES: Mapping[str, Plan] = {
             "epochs": 50,
             "reward": "accuracy_cubed",
         },
-        # Section 4.1: two LSTM layers of 35 units; 20 shards, 100 replicas, m = 8 children an update.
+        # Section 4.1: two LSTM layers of 35 units; 20 shards, 100 replicas, m = 8 an update.
         agent_options={
             "preset": "paper-cifar10",
             "lr": 0.0006,

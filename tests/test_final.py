@@ -22,6 +22,7 @@ from nasgym.data.final import load_test, load_test_text
 from nasgym.networks import build, parameters
 from nasgym.search import Plan, Run
 from nasgym.spaces import ConvArchitecture, ConvLayer, LSTMArchitecture
+from nasgym.training import machine
 from nasgym.training.checkpoint import CheckpointError
 from nasgym.training.classify import Classification
 from nasgym.training.final import Final, FinalError, FinalPlan, Step
@@ -399,7 +400,8 @@ def test_a_cell_is_trained_and_tested_on_text(tmp_path: Path) -> None:
     with torch.no_grad():
         logits, _ = model.eval()(text[:-1])
     perplexity = np.exp(F.cross_entropy(logits[:, 0], text[1:, 0]).item())
-    assert result["test"]["perplexity"] == pytest.approx(perplexity, rel=1e-3)
+    close = 1e-3 if machine.precision("cpu") == "float32" else 0.03
+    assert result["test"]["perplexity"] == pytest.approx(perplexity, rel=close)
 
 
 def _hidden(folder: Path) -> int:

@@ -77,6 +77,7 @@ def test_what_is_killed_is_begun_again_and_other_failures_are_final() -> None:
     assert share["killed"] == pytest.approx(0.3**3, abs=0.02)
     assert share["exception"] == pytest.approx(0.2 * attempts, abs=0.06)
     assert backend.begun / 1_000 == pytest.approx(attempts, abs=0.08)
+    assert 0.99 < backend.utilisation_while_fed <= 1.0 + 1e-9  # whatever is begun again after that
 
 
 def test_no_more_children_run_than_there_are_workers() -> None:

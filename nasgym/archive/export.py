@@ -29,7 +29,8 @@ def export(path: Path, out: Path) -> int:
 
     `out` ends in .csv or .jsonl; else ValueError is raised. The columns are those of `Trial`, the
     name of the run, and the key of the child. In CSV, tokens and architecture are JSON, and each
-    metric has a column "metrics.NAME".
+    metric has a column "metrics.NAME". (pandas takes the status "nan" in CSV for a missing value,
+    unless it is told `keep_default_na=False, na_values=[""]`.)
     """
     if out.suffix not in FORMATS:
         raise ValueError(f"{out} ends in none of {', '.join(FORMATS)}")
