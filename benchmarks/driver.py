@@ -124,6 +124,7 @@ class Outcome:
         """
         children, cpu, _ = np.array(self.samples).T
         window = min(WINDOW, int(children[-1]) // 8)
+        window = max(1, window // workers) * workers  # whole waves
         first, last = children[0], max(children[-1] - workers, children[0] + window)
 
         def cost(start: float, stop: float) -> float:

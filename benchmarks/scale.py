@@ -28,7 +28,7 @@ from nasgym.benchmarks.scores import Floats
 from nasgym.benchmarks.speed import machine
 from nasgym.figures import logarithmic, styled, write
 from nasgym.files import write_atomically
-from nasgym.palette import BLUE, GREEN, GREY, ORANGE
+from nasgym.palette import BLUE, GREY, ORANGE, series
 
 WORKERS = (8, 80, 800, 8_000)
 
@@ -74,7 +74,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "paper-server-300": paper(SERVER, preset=PRESET, replicas=300),
     "paper-server-300-log-normal": paper(SERVER, "log-normal", preset=PRESET, replicas=300),
     "random-800-million": Scenario("random", 800, MILLION, asynchronous=True),
-    "evolution-8000-million": Scenario("evolution", 8_000, MILLION, asynchronous=True),
 }
 """The rows of the table by name."""
 
@@ -205,11 +204,14 @@ def picture(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Figure:
     busy.set(ylim=(0, 1.03), xlabel="workers", ylabel="utilisation")
     busy.set_title("Workers that train, exponential durations")
     busy.legend(loc="center right")
-    for name, colour in (("random-800-million", BLUE), ("evolution-8000-million", GREEN)):
-        if name in rows:
-            scenario, outcome = rows[name]
-            label = f"{scenario.agent}, {scenario.workers:,} workers"
-            cost.plot(*_cost_over_children(outcome, scenario.workers), color=colour, label=label)
+    long = {
+        name: (scenario, outcome)
+        for name, (scenario, outcome) in rows.items()
+        if scenario.asynchronous and scenario.children > 2 * PAPER
+    }
+    for (name, (scenario, outcome)), colour in zip(long.items(), series(len(long)), strict=True):
+        label = f"{name.partition('-')[0]}, {scenario.workers:,} workers"
+        cost.plot(*_cost_over_children(outcome, scenario.workers), color=colour, label=label)
     logarithmic(cost, "x")
     cost.set(ylim=(0, None), xlabel="children", ylabel="CPU µs a child")
     cost.set_title("What the driver takes")

@@ -183,12 +183,21 @@ class Run:
             raise SearchError(not_ours)
         try:
             self._take(env.archive)
-            if not resume(agent, env):
+            if not self._resumed(agent, env):
                 env.resume(0)
         except BaseException:
             env.close()
             raise
         return env, agent
+
+    def _resumed(self, agent: Agent, env: Task) -> bool:
+        """Go back to the agent's last state; raise SearchError if that is no state of its kind."""
+        try:
+            return resume(agent, env)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SearchError(
+                f"{self.archive_path} holds a state that {self.plan.agent} cannot go on from: {error}"
+            ) from error
 
     def _take(self, archive: Archive) -> None:
         """Note the plan in the archive, or raise SearchError if it holds another one's run."""

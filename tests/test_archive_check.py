@@ -87,9 +87,14 @@ def test_a_damaged_file_is_a_fault_and_no_file_a_mistake(tmp_path: Path, capsys:
 def test_whoever_reads_what_is_damaged_gets_one_line(tmp_path: Path, capsys: Capture) -> None:
     path = full(tmp_path / "archive.db")
     database = sqlite3.connect(path, isolation_level=None)
-    for broken in ("'[1,'", "CAST(x'ff' AS TEXT)"):
-        database.execute(f"UPDATE trials SET architecture = {broken} WHERE number = 11")
+    deep = f"'{'[' * 100_000}'"
+    spoils = [f"architecture = {text}" for text in ("'[1,'", "CAST(x'ff' AS TEXT)", deep)]
+    for spoil in (*spoils, "architecture = '1', reward = 'best'"):
+        database.execute(f"UPDATE trials SET {spoil} WHERE number = 11")
         assert_mistake(run(capsys, "show", tmp_path), "archive.db is no archive that can be read")
+    database.execute("UPDATE trials SET reward = 1.0 WHERE number = 11")
+    database.execute("UPDATE results SET metrics = '7'")
+    assert_mistake(run(capsys, "show", tmp_path), "archive.db is no archive that can be read")
     database.close()
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +76,24 @@ def test_a_search_cut_anywhere_goes_on_as_if_it_had_not_been(name: str, tmp_path
 def _every_third_time(save: Callable[[Any], None]) -> Callable[[Any], None]:
     calls = iter(range(1000))
     return lambda state: None if next(calls) % 3 else save(state)
+
+
+@pytest.mark.parametrize(("seconds", "saves"), [(0.0, 50), (0.5, 10)])
+def test_a_state_that_takes_long_is_saved_less_often(
+    seconds: float, saves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, now, saved = environment(), [0.0], list[float]()
+    monkeypatch.setattr("nasgym.task.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def state() -> bytes:
+        now[0] += seconds
+        saved.append(now[0])
+        return b"state"
+
+    while now[0] < 100.0:
+        env.checkpoint(state)
+        now[0] += 0.25
+    assert len(saved) == saves
 
 
 def test_another_agent_cannot_go_on(tmp_path: Path) -> None:

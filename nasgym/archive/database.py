@@ -44,7 +44,9 @@ class Database:
         if self.path is None:
             return sqlite3.connect(":memory:", isolation_level=None)
         uri = f"{self.path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+        connection.execute("PRAGMA trusted_schema = OFF")  # a file from elsewhere may bring views
+        return connection
 
     def _prepare(self, read_only: bool) -> None:
         self.version = self._version()
@@ -97,7 +99,7 @@ class Database:
         """Turn what cannot be read inside, by SQLite or as what it should be, into ArchiveError."""
         try:
             yield
-        except (sqlite3.DatabaseError, ValueError) as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
             raise ArchiveError(f"{self.path} is no archive that can be read: {error}") from None
 
     def rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
