@@ -74,6 +74,9 @@ def test_other_and_newer_databases_are_refused(tmp_path: Path) -> None:
         Archive(tmp_path / "newer.db")
     with pytest.raises(ArchiveError, match="there is no archive"):
         Archive(tmp_path / "none.db", read_only=True)
+    (tmp_path / "none.db").touch()  # as by a process killed while making it
+    with pytest.raises(ArchiveError, match="nothing was recorded in it yet"):
+        Archive(tmp_path / "none.db", read_only=True)
 
 
 def test_a_nan_never_gets_in() -> None:

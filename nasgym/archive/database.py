@@ -51,6 +51,8 @@ class Database:
     def _prepare(self, read_only: bool) -> None:
         self.version = self._version()
         if read_only:
+            if not self.version:
+                raise ArchiveError(f"{self.path} is empty: nothing was recorded in it yet")
             if self.version == 1:
                 version_1.show_as_version_2(self.connection)
             return
