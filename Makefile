@@ -27,6 +27,7 @@ test: lint types
 	$(BIN)/python -m pytest
 
 faults: .venv/installed
+	@$(PIP_INSTALL) -e '.[ray]'
 	$(BIN)/python -m pytest tests/faults --full-faults --faults-table docs/reliability-faults.md
 
 lint: .venv/installed

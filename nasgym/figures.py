@@ -314,7 +314,7 @@ def limits(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Have an axis show equal ratios as equal lengths, with plain numbers: 10, 200, 3e+06."""
+    """Have an axis show equal ratios as equal lengths, with plain numbers: 10, 200, 1e+06."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(LogFormatter())
