@@ -129,7 +129,7 @@ class Broken(Sized):
 def test_refusing_stops_no_search_but_failing_does(tmp_path: Any) -> None:
     def make(num_envs: int = 1, **options: Any) -> NASVectorEnv:
         evaluator = Sized() if options.pop("sound") else Broken()
-        return NASVectorEnv(Stack(), evaluator, num_envs, limits={"parameters": 5}, **options)
+        return NASVectorEnv(Stack(4), evaluator, num_envs, limits={"parameters": 5}, **options)
 
     gym.register("NAS-Limited-v0", vector_entry_point=make)
     plan = Plan("NAS-Limited-v0", "random", children=60, env_options={"sound": True})

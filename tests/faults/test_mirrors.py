@@ -17,6 +17,7 @@ from nasgym import Archive
 from nasgym.tracking import WandbMirror
 from tests.command_line import run
 from tests.faults.table import Seen
+from tests.faults.tiers import Scale
 from tests.free_search import ID, register
 from tests.killing import ROOT
 from tests.notes import TRIALS, Notes, search
@@ -82,7 +83,7 @@ def test_f33_wandb_is_given_up_when_it_fails(
 
 
 @pytest.mark.fault("F33", "the real W&B, online, before a server that accepts and never answers")
-def test_f33_a_server_that_never_answers(tmp_path: Path, seen: Seen) -> None:
+def test_f33_a_server_that_never_answers(tmp_path: Path, scale: Scale, seen: Seen) -> None:
     seconds = []
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = {"WANDB_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
@@ -101,7 +102,7 @@ def test_f33_a_server_that_never_answers(tmp_path: Path, seen: Seen) -> None:
     quiet, shown = (Archive(tmp_path / name / "archive.db", read_only=True) for name in "02")
     assert [trial.tokens for trial in quiet] == [trial.tokens for trial in shown]
     overhead = seconds[1] - seconds[0]
-    assert overhead < 5
+    assert overhead < scale(10, 5)  # other programs may slow the short tier
     seen(1, f"one warning; all trials equal; {overhead:.1f} s longer")
 
 
