@@ -119,7 +119,7 @@ class Broken(Sized):
     failing = 0
 
     def costs(self, architecture: Any) -> Mapping[str, float]:
-        return {"parameters": 1 if len(architecture) < 7 else 10}
+        return {"parameters": 1 if len(str(architecture)) % 3 else 10}
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         self.asked += architectures
@@ -129,10 +129,17 @@ class Broken(Sized):
 def test_refusing_stops_no_search_but_failing_does(tmp_path: Any) -> None:
     def make(num_envs: int = 1, **options: Any) -> NASVectorEnv:
         evaluator = Sized() if options.pop("sound") else Broken()
-        return NASVectorEnv(Stack(4), evaluator, num_envs, limits={"parameters": 5}, **options)
+        return NASVectorEnv(Stack(), evaluator, num_envs, limits={"parameters": 5}, **options)
 
     gym.register("NAS-Limited-v0", vector_entry_point=make)
-    plan = Plan("NAS-Limited-v0", "random", children=60, env_options={"sound": True})
+    strings = {"uniform": "strings"}
+    plan = Plan(
+        "NAS-Limited-v0",
+        "random",
+        children=60,
+        env_options={"sound": True},
+        agent_options=strings,
+    )
     Run(tmp_path / "sound", plan).search()
     trials = list(Run(tmp_path / "sound").archive())
     assert len(trials) == 60 and all(refused(trial) for trial in trials)
