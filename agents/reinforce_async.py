@@ -204,13 +204,14 @@ class ReinforceAsync(Agent):
             for number, count in shares.items()
         ]
         answers = gather(self._replicas, "sample", asked)
-        for number, answer in zip(shares, answers, strict=True):
-            seat = self.seats[number]
-            strings = [tuple(tokens) for tokens in answer["strings"]]
-            proposals = env.submit(strings, replica=number, version=server.version)
-            seat.generator, seat.version = answer["generator"], server.version
-            seat.samples += 1
-            seat.strings, seat.rewards = dict(zip(proposals, strings, strict=True)), {}
+        with env.gathering():
+            for number, answer in zip(shares, answers, strict=True):
+                seat = self.seats[number]
+                strings = [tuple(tokens) for tokens in answer["strings"]]
+                proposals = env.submit(strings, replica=number, version=server.version)
+                seat.generator, seat.version = answer["generator"], server.version
+                seat.samples += 1
+                seat.strings, seat.rewards = dict(zip(proposals, strings, strict=True)), {}
         return bool(shares)
 
     def _shares(self, env: Any, budget: int) -> dict[int, int]:
