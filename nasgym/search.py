@@ -196,7 +196,7 @@ class Run:
             return resume(agent, env)
         except (KeyError, TypeError, ValueError) as error:
             raise SearchError(
-                f"{self.archive_path} holds a state that {self.plan.agent} cannot go on from: {error}"
+                f"{self.archive_path} holds a state that is none of {self.plan.agent}'s: {error}"
             ) from error
 
     def _take(self, archive: Archive) -> None:
