@@ -1,6 +1,7 @@
 """The mirror in TensorBoard: event files below the folder of the run."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,18 @@ class TensorBoardMirror(Mirror):
 
     def open(self, first: int) -> None:
         """Begin an event file; the steps from `first` on in earlier files count no more."""
+        self._await_another_second()
         self._writer = self._make(str(self._folder), purge_step=first)
         self._writer.add_text("plan", f"```\n{json.dumps(self._plan, indent=2)}\n```", first)
+
+    def _await_another_second(self) -> None:
+        """Wait until the next event file is named after another second than all there are.
+
+        TensorBoard reads them in the order of their names, where ".10" is before ".9".
+        """
+        seconds = {file.name.split(".")[3] for file in self._folder.glob("events.out.tfevents.*")}
+        while str(int(time.time())) in seconds:
+            time.sleep(0.02)
 
     def log(self, number: int, numbers: Mapping[str, float], tokens: str) -> None:
         """Write a trial under its number."""
