@@ -66,8 +66,9 @@ class WandbMirror(Mirror):
 
     def abandon(self) -> None:
         """Kill W&B's own process, which a program that ends waits for as long as it may take."""
-        # W&B has no public way; with another release than that tested the program may wait.
-        with suppress(AttributeError):
+        # W&B has no public way; with another release than that tested the program may wait. A
+        # program that was started by one with W&B speaks to that one's process, and has none.
+        with suppress(AttributeError, TypeError):
             connection: Any = self._wandb.setup()._connection
             connection._cleanup()
             connection._proc._process.kill()
