@@ -1,11 +1,14 @@
 """Searches without waves: workers are kept busy, and the archive leads a resumed one."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from nasgym import Archive, Evaluation, NASVectorEnv
@@ -17,6 +20,8 @@ from nasgym.evaluation import Cached, InTurn
 from nasgym.search import Plan, Run, SearchError
 from nasgym.spaces import ConvSpace
 from nasgym.task import ReplayError
+from tests import free_search
+from tests.command_line import run
 from tests.spaces import Numbers
 
 AGENTS: dict[str, dict[str, Any]] = {
@@ -233,3 +238,19 @@ def test_agents_that_learn_from_batches_say_so(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="Reinforce learns from batches, not one by one"):
         make("reinforce").search_asynchronously(environment(), 4)  # type: ignore[attr-defined]
+
+
+def test_the_command_goes_on_without_waves_and_is_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if free_search.ID not in gym.registry:
+        free_search.register()
+    begun = ("search", free_search.ID, "--agent", "evolution", "--asynchronous", "--seed", "3")
+    assert run(capsys, *begun, "--children", "9", "--out", tmp_path)[0] == 0
+    code, out, _ = run(capsys, "search", "--children", "20", "--out", tmp_path, "--json")
+    assert code == 0 and json.loads(out.splitlines()[-1])["children"] == 20
+    with closing(Run(tmp_path).archive()) as archive:
+        assert [one.origin.proposal for one in archive if one.origin] == list(range(20))
+    code, out, _ = run(capsys, "replay", tmp_path)
+    assert code == 0 and "replayed 20 trials of evolution" in out and "bit for bit" in out
+    assert json.loads(run(capsys, "replay", tmp_path, "--json")[1])["equal"] is True

@@ -48,8 +48,8 @@ class Search:
     """Seed of the agent; `--set seed=...` is the children's. [0]"""
     num_envs: int | None = None
     """Children proposed at a time and trained as one batch. [8]"""
-    asynchronous: bool | None = None
-    """Propose a string as soon as a worker is free, instead of in waves. [no]"""
+    asynchronous: bool = False
+    """Propose a string as soon as a worker is free, instead of in waves."""
     set: tuple[str, ...] = ()
     """Options of the environment, such as layers=8 epochs=3."""
     agent_set: tuple[str, ...] = ()
@@ -102,18 +102,11 @@ class Search:
     def _given(self) -> dict[str, Any]:
         given: dict[str, Any] = {
             name: value
-            for name in (
-                "env",
-                "agent",
-                "children",
-                "seconds",
-                "workers",
-                "seed",
-                "num_envs",
-                "asynchronous",
-            )
+            for name in ("env", "agent", "children", "seconds", "workers", "seed", "num_envs")
             if (value := getattr(self, name)) is not None
         }
+        if self.asynchronous:
+            given["asynchronous"] = True
         if self.set:
             given["env_options"] = parse_options(self.set)
         if self.agent_set:
