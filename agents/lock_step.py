@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from nasgym.agents.advantages import SMALLEST_SPREAD, MovingAverage
+from nasgym.agents.advantages import Advantages
 from nasgym.vector import NASVectorEnv
 
 
@@ -65,13 +65,13 @@ class LockStep(VecEnv):
 class Standardised(VecEnvWrapper):
     """Pays every child by how many spreads it is better than the ones before it.
 
-    Mean and spread are moving averages over children; `averages` holds them and is what to save.
+    Mean and spread are moving averages over children: `advantages`, whose state is what to save.
     """
 
     def __init__(self, venv: VecEnv, decay: float) -> None:
         """Pay for the episodes of `venv`; `decay` is the averages', from child to child."""
         super().__init__(venv)
-        self.averages = [MovingAverage(decay), MovingAverage(decay)]
+        self.advantages = Advantages(decay, standardise=True)
 
     def reset(self) -> Any:
         """Start the environments."""
@@ -88,9 +88,4 @@ class Standardised(VecEnvWrapper):
         for reward in rewards:
             if not math.isfinite(reward):
                 raise ValueError(f"the reward of a child is {reward}: it must be finite")
-        mean, square = self.averages
-        better = rewards - mean.value_or(rewards)
-        spread = math.sqrt(square.value_or(better**2))
-        mean.update(rewards)
-        square.update(better**2)
-        return better / max(spread, SMALLEST_SPREAD)
+        return self.advantages.of(rewards.tolist())

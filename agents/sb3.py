@@ -10,7 +10,6 @@ import inspect
 import random
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -23,7 +22,6 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from nasgym.agents.advantages import MovingAverage
 from nasgym.agents.base import Agent
 from nasgym.agents.learning import FOREIGN_STATE, packed, unpacked
 from nasgym.agents.lock_step import LockStep, Standardised
@@ -259,7 +257,7 @@ def _dump(model: Any) -> bytes:
         {
             "policy": model.policy.state_dict(),
             "optimizer": model.policy.optimizer.state_dict(),
-            "averages": [asdict(average) for average in model.env.averages],
+            "averages": model.env.advantages.state(),
             "num_timesteps": model.num_timesteps,
             "updates": model._n_updates,
             "python": random.getstate(),
@@ -282,7 +280,7 @@ def _load(model: Any, data: bytes) -> None:
 def _restore(model: Any, state: Mapping[str, Any]) -> None:
     model.policy.load_state_dict(state["policy"])
     model.policy.optimizer.load_state_dict(state["optimizer"])
-    model.env.averages = [MovingAverage(**average) for average in state["averages"]]
+    model.env.advantages.restore(state["averages"])
     model.num_timesteps, model._n_updates = state["num_timesteps"], state["updates"]
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
