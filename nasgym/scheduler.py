@@ -3,10 +3,12 @@
 import heapq
 import itertools
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
+from nasgym.architecture import plain
 from nasgym.evaluation import Evaluation
 
 Task = Mapping[str, Any]
@@ -182,3 +184,44 @@ class Scheduler:
             metrics = {**evaluation.metrics, "attempts": entry.attempts}
             evaluation = replace(evaluation, metrics=metrics)
         yield ticket, evaluation
+
+
+class Scheduled(ABC):
+    """An evaluator whose children a scheduler begins, in batches or one by one."""
+
+    _scheduler: Scheduler
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return one evaluation for each of `architectures`, in order."""
+        evaluations = dict(self.stream(architectures))
+        return [evaluations[index] for index in range(len(architectures))]
+
+    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
+        """Yield (index, evaluation) in the order of finishing."""
+        costs = [self._cost(child) for child in architectures]
+        yield from self._scheduler.run(_tasks(architectures), costs)
+
+    @property
+    def workers(self) -> int:
+        """How many children are trained at the same time."""
+        return self._scheduler.workers
+
+    def submit(self, architectures: Sequence[Any]) -> list[int]:
+        """Begin with `architectures`, in order, as workers are free; return a ticket for each."""
+        return self._scheduler.submit(_tasks(architectures))
+
+    def finished(self) -> list[tuple[int, Evaluation]]:
+        """Wait for children and return (ticket, evaluation) of those that are finished."""
+        return self._scheduler.finished()
+
+    def close(self) -> None:
+        """End the worker processes; a closed evaluator trains nothing more."""
+        self._scheduler.close()
+
+    @abstractmethod
+    def _cost(self, architecture: Any) -> float:
+        """Return what training `architecture` costs, in no particular unit."""
+
+
+def _tasks(architectures: Sequence[Any]) -> list[Task]:
+    return [{"architecture": plain(architecture)} for architecture in architectures]

@@ -3,8 +3,7 @@
 import json
 import os
 import traceback
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pkgutil import resolve_name
@@ -18,7 +17,7 @@ from nasgym.networks import flops, parameters
 from nasgym.networks.language_size import check_target, hidden_for
 from nasgym.networks.language_size import parameters as language_parameters
 from nasgym.nursery import lacks_memory
-from nasgym.scheduler import Scheduler, Task
+from nasgym.scheduler import Scheduled, Scheduler, Task
 from nasgym.training import machine
 from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
 from nasgym.training.recipe import RECIPES, Recipe
@@ -30,7 +29,7 @@ TEXT_JOB = "nasgym.training.language:job"
 AnyRecipe = TypeVar("AnyRecipe", Recipe, LanguageRecipe)
 
 
-class Children(ABC):
+class Children(Scheduled):
     """An evaluator that trains each child and validates it.
 
     Every child is trained in a process of its own, on one thread, `workers` at a time, the largest
@@ -98,37 +97,6 @@ class Children(ABC):
             self._scheduler = Scheduler(ThisProcess(job, settings))
         else:
             self._scheduler = Pool(job, settings, workers=workers or cores(), **limits)
-
-    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
-        """Return one evaluation for each of `architectures`, in order."""
-        evaluations = dict(self.stream(architectures))
-        return [evaluations[index] for index in range(len(architectures))]
-
-    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
-        """Yield (index, evaluation) in the order of finishing."""
-        costs = [self._cost(child) for child in architectures]
-        yield from self._scheduler.run(_tasks(architectures), costs)
-
-    @property
-    def workers(self) -> int:
-        """How many children are trained at the same time."""
-        return self._scheduler.workers
-
-    def submit(self, architectures: Sequence[Any]) -> list[int]:
-        """Begin with `architectures`, in order, as workers are free; return a ticket for each."""
-        return self._scheduler.submit(_tasks(architectures))
-
-    def finished(self) -> list[tuple[int, Evaluation]]:
-        """Wait for children and return (ticket, evaluation) of those that are finished."""
-        return self._scheduler.finished()
-
-    def close(self) -> None:
-        """End the worker processes; a closed evaluator trains nothing more."""
-        self._scheduler.close()
-
-    @abstractmethod
-    def _cost(self, architecture: Any) -> float:
-        """Return what training `architecture` costs, in no particular unit."""
 
 
 class ThisProcess:
@@ -333,10 +301,6 @@ def recipe_named(name: str, recipes: Mapping[str, AnyRecipe], **changes: Any) ->
     _check_whole(1, epochs=changes.get("epochs"))
     wanted = {field: value for field, value in changes.items() if value is not None}
     return replace(recipes[name], **wanted)
-
-
-def _tasks(architectures: Sequence[Any]) -> list[Task]:
-    return [{"architecture": plain(architecture)} for architecture in architectures]
 
 
 def _check_whole(least: int, **values: int | None) -> None:
