@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from nasgym.agents.base import Agent, AskTellAgent, SearchOnly
-from nasgym.registry import did_you_mean
+from nasgym.options import did_you_mean
 
 GROUP = "nasgym.agents"
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nasgym.archive import Trial
-from nasgym.space import SearchSpace, Tokens
+from nasgym.spaces.base import SearchSpace, Tokens
 
 
 class Agent(ABC):

@@ -8,7 +8,7 @@ import numpy as np
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.archive import Trial
-from nasgym.space import SearchSpace, Tokens
+from nasgym.spaces.base import SearchSpace, Tokens
 
 
 class RegularizedEvolution(AskTellAgent):

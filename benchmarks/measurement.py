@@ -1,7 +1,14 @@
 """A measurement: ours against the naive way, and what was wanted."""
 
+import platform
 from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
 from typing import Any, Literal
+
+import torch
+
+from nasgym.execution.machine import cores, precision, processor
 
 
 @dataclass(frozen=True)
@@ -43,3 +50,21 @@ class Measurement:
     def to_plain(self) -> dict[str, Any]:
         """Return the measurement as JSON-able data."""
         return {**asdict(self), "ratio": self.ratio, "reached": self.reached}
+
+
+LIBRARIES = ("torch", "numpy", "gymnasium", "stable-baselines3")
+"""Whose versions matter."""
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on, as plain data."""
+    return {
+        "processor": processor()[0],
+        "cores": cores(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": precision("cpu") == "bfloat16",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "date": date.today().isoformat(),
+    }

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from nasgym.data import ImageData
-from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
+from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer, ConvSpace
 
 LARGE = ConvArchitecture(
     (
@@ -78,3 +78,7 @@ def random_children(count: int) -> list[ConvArchitecture]:
     space = replace(PRESETS["digits"], max_layers=6)
     drawn = (space.with_layers(4 + number % 3) for number in range(count))
     return [space.decode(space.sample(rng)) for space in drawn]
+
+
+TWENTY_TOKENS = ConvSpace(layers=4, max_layers=4, strides=(1, 2, 3), skip_connections=False)
+"""Strings of 20 tokens."""

@@ -4,11 +4,12 @@ Importing it registers the environments with Gymnasium; torch is imported only o
 """
 
 from nasgym.archive import Archive, Trial
-from nasgym.env import NASEnv
-from nasgym.evaluation import Evaluation, Evaluator
-from nasgym.registry import register
-from nasgym.space import Decision, SearchSpace
-from nasgym.vector import NASVectorEnv
+from nasgym.environments.env import NASEnv
+from nasgym.environments.registry import register
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.spaces.base import Decision, SearchSpace
 
 register()
 

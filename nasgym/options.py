@@ -1,7 +1,8 @@
 """Options of environments and agents, as "name=value" on the command line."""
 
+import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
@@ -17,3 +18,9 @@ def parse_options(pairs: Sequence[str]) -> Mapping[str, Any]:
         except json.JSONDecodeError:
             options[name] = value
     return options
+
+
+def did_you_mean(name: str, names: Collection[str]) -> str:
+    """Return "; did you mean ...?" if one of `names` is close to `name`, else a list of them."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from nasgym.architecture import digest
-from nasgym.evaluation import Evaluation, Evaluator
-from nasgym.space import SearchSpace
-from nasgym.vector import NASVectorEnv
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.spaces.base import SearchSpace
+from nasgym.spaces.plain import digest
 
 
 def check_space(space: SearchSpace, *, seed: int = 0, samples: int = 100) -> None:

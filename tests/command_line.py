@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nasgym.cli import main
+from nasgym.commands.main import main
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:

@@ -12,9 +12,9 @@ from typing import Any
 import gymnasium as gym
 
 from nasgym import Evaluation, NASVectorEnv
-from nasgym.architecture import digest
-from nasgym.cli import main
+from nasgym.commands.main import main
 from nasgym.spaces import ConvSpace
+from nasgym.spaces.plain import digest
 from tests.spaces import Numbers
 
 ID = "NAS-Free-v0"

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from nasgym.nursery import Job
-from nasgym.workers import Pool
+from nasgym.execution.forkserver import Job
+from nasgym.execution.local import Pool
 from tests.processes import stat
 
 

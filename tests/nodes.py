@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from nasgym.cluster import Cluster, ray
-from nasgym.hosts import RayBackend
-from nasgym.scheduler import Scheduler
-from nasgym.training import machine
+from nasgym.execution import machine
+from nasgym.execution.ray_backend import RayBackend
+from nasgym.execution.ray_cluster import Cluster, ray
+from nasgym.execution.scheduler import Scheduler
 from tests.pools import JOB
 
 NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nasgym.agents.controller import Controller
-from nasgym.space import Decision, SearchSpace, Tokens
+from nasgym.agents.controller.controller import Controller
+from nasgym.spaces.base import Decision, SearchSpace, Tokens
 
 Choose = Callable[[int, Tensor], int]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nasgym.evaluation import Evaluation
-from nasgym.workers import Pool
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.local import Pool
 from tests.processes import children_of, gone
 
 JOB = "tests.jobs:any_of_these"
@@ -33,7 +33,7 @@ def family() -> set[int]:
     return {
         pid
         for pid in children_of(os.getpid())
-        if gone({pid}) or "nasgym.nursery" in Path(f"/proc/{pid}/cmdline").read_text()
+        if gone({pid}) or "nasgym.execution.forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nasgym import Decision, Evaluation, SearchSpace
-from nasgym.architecture import digest
+from nasgym.spaces.plain import digest
 
 
 class Stack(SearchSpace):

@@ -12,7 +12,8 @@ import pytest
 
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
 from nasgym.archive import ArchiveError
-from nasgym.search import Plan, Run, SearchError
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
 from tests.command_line import assert_mistake, run
 from tests.free_search import ID, register
 from tests.spaces import Numbers, Stack

@@ -9,7 +9,8 @@ import pytest
 from nasgym import Archive, Evaluation
 from nasgym.archive import VERSION, Saved
 from nasgym.archive.check import check
-from nasgym.search import Plan, Run
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 from tests.archive_files import OLD, old_archive, old_run
 from tests.command_line import run
 

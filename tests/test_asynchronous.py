@@ -15,11 +15,13 @@ from nasgym import Archive, Evaluation, NASVectorEnv
 from nasgym.agents import make
 from nasgym.agents.base import resume
 from nasgym.archive import Trial
-from nasgym.constraints import Limited
-from nasgym.evaluation import Cached, InTurn
-from nasgym.search import Plan, Run, SearchError
+from nasgym.environments.study import ReplayError
+from nasgym.evaluation.cache import Cached
+from nasgym.evaluation.constraints import Limited
+from nasgym.evaluation.evaluator import InTurn
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace
-from nasgym.task import ReplayError
 from tests import free_search
 from tests.command_line import run
 from tests.spaces import Numbers
@@ -88,7 +90,7 @@ def test_a_state_that_takes_long_is_saved_less_often(
     seconds: float, saves: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env, now, saved = environment(), [0.0], list[float]()
-    monkeypatch.setattr("nasgym.task.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("nasgym.environments.study.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def state() -> bytes:
         now[0] += seconds
@@ -157,7 +159,7 @@ def test_no_worker_waits_while_the_budget_lasts(name: str) -> None:
 def test_free_workers_get_their_strings_in_one_write_unless_the_agent_is_slow(
     patience: float, writes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nasgym.task.SECONDS_GATHERED", patience)
+    monkeypatch.setattr("nasgym.environments.study.SECONDS_GATHERED", patience)
     workers, archive, strings = Workers(iter([1.0] * 3)), Archive(), iter(ConvSpace(layers=1))
     env = NASVectorEnv(ConvSpace(layers=1), workers, 8, archive=archive)
     written: list[int] = []

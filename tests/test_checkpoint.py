@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasgym.training.checkpoint import CheckpointError, load, save
+from nasgym.training.final.checkpoint import CheckpointError, load, save
 
 WEIGHTS = torch.arange(6.0).view(2, 3)
 REST = {"rng": {"state": 2**100 + 1}, "curve": [0.1]}

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from nasgym.evaluation import Evaluation, Evaluator, Streaming
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.evaluator import Evaluator, Streaming
+from nasgym.execution import machine
 from nasgym.spaces import ConvArchitecture, ConvLayer
-from nasgym.training import machine
-from nasgym.training.children import ImageChildren
+from nasgym.training.image.evaluator import ImageChildren
 
 SMALL: dict[str, Any] = {"epochs": 1, "train_size": 64, "valid_size": 100, "device": "cpu"}
 
@@ -82,7 +83,7 @@ def test_a_failure_in_this_process_is_data_too(monkeypatch: pytest.MonkeyPatch) 
         def fail(*_: Any, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr("nasgym.training.classify.train", fail)
+        monkeypatch.setattr("nasgym.training.image.loop.train", fail)
         evaluation = evaluator.evaluate(GOOD[:1])[0]
         assert evaluation.status == status
         assert type(error).__name__ in evaluation.error
@@ -139,7 +140,7 @@ def test_missing_data_are_missed_at_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_torch_is_not_imported_before_a_child_is_trained() -> None:
     code = (
-        "import sys; from nasgym.training.children import ImageChildren; ImageChildren()\n"
+        "import sys; from nasgym.training.evaluator import ImageChildren; ImageChildren()\n"
         "print('torch' in sys.modules)"
     )
     answer = subprocess.run(

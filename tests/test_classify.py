@@ -15,14 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nasgym.architecture import plain
 from nasgym.data import ImageData, load
-from nasgym.evaluation import REWARDS, Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.rewards import REWARDS
 from nasgym.networks import flops, parameters
 from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
-from nasgym.training import classify
-from nasgym.training.batches import Batches, prepare
-from nasgym.training.classify import (
+from nasgym.spaces.plain import plain
+from nasgym.training.determinism import child_seed
+from nasgym.training.image import loop as classify
+from nasgym.training.image.batches import Batches, prepare
+from nasgym.training.image.loop import (
     VALIDATED_AT_ONCE,
     Classification,
     initialised,
@@ -30,8 +32,7 @@ from nasgym.training.classify import (
     train,
     validate,
 )
-from nasgym.training.process import child_seed
-from nasgym.training.recipe import RECIPES, Recipe
+from nasgym.training.image.recipe import RECIPES, Recipe
 
 SHORT, PAPER = RECIPES["short"], RECIPES["paper"]
 
@@ -394,7 +395,7 @@ def test_children_of_every_space_train(preset: str) -> None:
 def test_a_job_leaves_one_thread_and_no_gpu_behind() -> None:
     code = (
         "import json, os, sys, torch\n"
-        "from nasgym.training.classify import job\n"
+        "from nasgym.training.image.loop import job\n"
         "job(json.loads(sys.argv[1]))\n"
         "assert torch.get_num_threads() == 1\n"
         "assert not torch.cuda.is_initialized()\n"

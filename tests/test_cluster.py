@@ -13,17 +13,19 @@ from typing import Any
 
 import pytest
 
-from nasgym.actors import ActorFailed, ActorLost, place
 from nasgym.archive import Trial
 from nasgym.benchmarks.clock import Effort
-from nasgym.benchmarks.speed import MEASUREMENTS
-from nasgym.cluster import Cluster, Share, ray
-from nasgym.evaluation import Evaluation
-from nasgym.hosts import laid_out
-from nasgym.search import Plan, Run
-from nasgym.task import Task
-from nasgym.training.children import ImageChildren
-from nasgym.workers import Pool, WorkerError
+from nasgym.benchmarks.speed.speed import MEASUREMENTS
+from nasgym.environments.study import Task
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.actor import ActorFailed, ActorLost
+from nasgym.execution.actors import place
+from nasgym.execution.local import Pool, WorkerError
+from nasgym.execution.ray_backend import laid_out
+from nasgym.execution.ray_cluster import Cluster, Share, ray
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
+from nasgym.training.image.evaluator import ImageChildren
 from tests.killing import archive_digest
 from tests.nodes import KIND, NEEDS_RAY, Nodes, pool, two_nodes
 from tests.pools import JOB
@@ -91,7 +93,7 @@ def test_a_file_is_fetched_unless_it_is_there_and_right(
 
     fetched: list[bytes] = []
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("nasgym.hosts.ray", lambda: Store)
+    monkeypatch.setattr("nasgym.execution.ray_backend.ray", lambda: Store)
     digest = hashlib.sha256(b"content").hexdigest()
     path = Path(laid_out(digest, [b"content"]))
     assert path.read_bytes() == b"content"

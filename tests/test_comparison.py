@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from nasgym import Evaluation
+from nasgym.analysis.comparison import compare
 from nasgym.archive import Archive
-from nasgym.comparison import compare
-from nasgym.search import Plan, SearchError
+from nasgym.search.plan import Plan, SearchError
 from tests.command_line import run
 
 Child = tuple[str, float | None]

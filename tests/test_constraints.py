@@ -9,12 +9,14 @@ import pytest
 
 from nasgym import Evaluation, NASVectorEnv
 from nasgym.archive import Archive
-from nasgym.constraints import Limited, Weighed, refused
-from nasgym.evaluation import REWARDS, accuracy
+from nasgym.evaluation.constraints import Limited, refused
+from nasgym.evaluation.rewards import REWARDS, Weighed, accuracy
 from nasgym.networks import flops, parameters
-from nasgym.search import Plan, Run, SearchError
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
 from nasgym.spaces import ConvArchitecture, ConvLayer, LSTMArchitecture
-from nasgym.training.children import ImageChildren, TextChildren
+from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.text.evaluator import TextChildren
 from tests.spaces import Numbers, Stack
 
 SMALL = ConvArchitecture((ConvLayer(3, 3, 8),))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasgym.agents.controller import Controller
-from nasgym.space import Decision, SearchSpace, Tokens
+from nasgym.agents.controller.controller import Controller
 from nasgym.spaces import ConvSpace, RecurrentSpace
+from nasgym.spaces.base import Decision, SearchSpace, Tokens
 from tests.plain_controller import Choose, reference, spell
 from tests.spaces import Stack
 

@@ -10,10 +10,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from nasgym import Evaluation, NASEnv, cost
-from nasgym.cli import main
-from nasgym.cost import Cost, duration, fidelity_of, mean_work, probe
-from nasgym.search import Plan, SearchError
+from nasgym import Evaluation, NASEnv
+from nasgym.commands.main import main
+from nasgym.search import estimate as cost
+from nasgym.search.estimate import Cost, duration, fidelity_of, mean_work, probe
+from nasgym.search.plan import Plan, SearchError
 from nasgym.spaces import ConvSpace
 from tests.command_line import assert_mistake, run
 

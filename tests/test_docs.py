@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nasgym.cli import COMMANDS
+from nasgym.commands.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 NAMED = sorted(set(re.findall(r"`([^`]+)`", (ROOT / "docs" / "paper.md").read_text())))

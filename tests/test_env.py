@@ -15,8 +15,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents.random_search import RandomSearch
+from nasgym.environments.study import BudgetSpent, ReplayError
 from nasgym.spaces import PRESETS, ConvSpace
-from nasgym.task import BudgetSpent, ReplayError
 from tests.spaces import Numbers, Stack
 
 SPACES = [Stack(), ConvSpace(layers=3, max_layers=5)]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasgym.architecture import plain
 from nasgym.networks import build, zoo
 from nasgym.networks.export import ExportError, export, export_network
 from nasgym.spaces import ConvArchitecture, ConvLayer, Node, RecurrentArchitecture
+from nasgym.spaces.plain import plain
 from tests.command_line import run
 
 NETWORK = ConvArchitecture(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from nasgym import Evaluation, NASVectorEnv
+from nasgym.analysis.comparison import Finished
 from nasgym.archive import Trial
-from nasgym.benchmarks.compare import Comparison, curves, difference_error
-from nasgym.comparison import Finished
-from nasgym.figures import WINDOW, compared, moving_mean, pareto, write_figures
-from nasgym.search import Plan
+from nasgym.benchmarks.leaderboard.compare import Comparison, curves, difference_error
+from nasgym.report.figures import WINDOW, compared, moving_mean, pareto, write_figures
+from nasgym.search.plan import Plan
 from tests.free_search import ID, register
 from tests.spaces import Numbers, Stack
 

@@ -16,19 +16,20 @@ import torch.nn.functional as F
 from filelock import FileLock
 from torch import nn
 
-from nasgym.architecture import plain
 from nasgym.data import load
 from nasgym.data.final import load_test, load_test_text
+from nasgym.execution import machine
 from nasgym.networks import build, parameters
-from nasgym.search import Plan, Run
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 from nasgym.spaces import ConvArchitecture, ConvLayer, LSTMArchitecture
-from nasgym.training import machine
-from nasgym.training.checkpoint import CheckpointError
-from nasgym.training.classify import Classification
-from nasgym.training.final import Final, FinalError, FinalPlan, Step
-from nasgym.training.grid import GridError
-from nasgym.training.image_problem import ImageProblem
-from nasgym.training.language_recipe import LANGUAGE_RECIPES
+from nasgym.spaces.plain import plain
+from nasgym.training.final.checkpoint import CheckpointError
+from nasgym.training.final.grid import GridError
+from nasgym.training.final.run import Final, FinalError, FinalPlan, Step
+from nasgym.training.image.loop import Classification
+from nasgym.training.image.problem import ImageProblem
+from nasgym.training.text.recipe import LANGUAGE_RECIPES
 from tests.command_line import assert_mistake, run
 from tests.killing import ROOT
 
@@ -95,7 +96,7 @@ more points of the grid and one epoch, 3 steps each, the 20th step is in the sec
 
 def test_killed_anywhere_it_goes_on_to_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
     (tmp_path / "train.json").write_bytes((undisturbed / "train.json").read_bytes())
-    code = f"from nasgym.training.final import Final; Final({str(tmp_path)!r}).run()"
+    code = f"from nasgym.training.final.run import Final; Final({str(tmp_path)!r}).run()"
     for point, name in KILLS.items():
         process = subprocess.run(
             [sys.executable, "-c", code],
@@ -225,7 +226,7 @@ def test_the_test_images_are_read_once_and_last(
         seen.append((tmp_path / "weights.pt").exists())
         return load_test(*arguments, **options)
 
-    monkeypatch.setattr("nasgym.training.image_problem.load_test", noted)
+    monkeypatch.setattr("nasgym.training.image.problem.load_test", noted)
     first = Final(tmp_path, replace(PLAN, grid=False)).run()
     assert seen == [True]
     monkeypatch.setattr(Classification, "advance", None)

@@ -11,7 +11,7 @@ import sb3_contrib
 import stable_baselines3 as sb3
 
 from nasgym import Archive, NASEnv
-from nasgym.agents.sb3 import OneHot
+from nasgym.agents.sb3.sb3 import OneHot
 from tests.spaces import Numbers, Stack
 from tests.test_tables import nas_bench_201, write
 

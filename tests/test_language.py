@@ -12,12 +12,13 @@ import torch
 from torch.nn import functional as F
 
 from nasgym.data import TextData, load_text
-from nasgym.evaluation import REWARDS, Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.rewards import REWARDS
 from nasgym.networks import build, zoo
 from nasgym.networks.language import LanguageModel
 from nasgym.networks.language_size import HIDDEN_STEP, check_target, hidden_for, parameters
 from nasgym.spaces import LSTMArchitecture, Node, RecurrentArchitecture
-from nasgym.training.language import (
+from nasgym.training.text.loop import (
     LanguageModelling,
     Texts,
     model_of,
@@ -25,7 +26,7 @@ from nasgym.training.language import (
     train,
     validate,
 )
-from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
+from nasgym.training.text.recipe import LANGUAGE_RECIPES, LanguageRecipe
 
 CELL = RecurrentArchitecture(
     (Node("add", "tanh"), Node("elem_mult", "relu"), Node("elem_mult", "sigmoid")),

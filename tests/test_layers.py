@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from nasgym import drawing
-from nasgym.architecture import digest, plain
 from nasgym.networks import build, parameters
 from nasgym.networks import layers as networks_layers
 from nasgym.networks.layers import module
@@ -32,6 +31,7 @@ from nasgym.spaces import (
     read,
 )
 from nasgym.spaces import layers as spaces_layers
+from nasgym.spaces.plain import digest, plain
 from nasgym.testing import check_space
 
 TYPED = ConvSpace(

@@ -14,11 +14,11 @@ import pytest
 from filelock import FileLock
 
 from nasgym.archive import Trial
-from nasgym.benchmarks.entries import Entry, Result
-from nasgym.benchmarks.leaderboard import Leaderboard
-from nasgym.benchmarks.sheets import WORDS
-from nasgym.benchmarks.standings import checkpoints, overall, task_standing
-from nasgym.search import Run
+from nasgym.benchmarks.leaderboard.document import WORDS
+from nasgym.benchmarks.leaderboard.entries import Entry, Result
+from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
+from nasgym.benchmarks.leaderboard.standings import checkpoints, overall, task_standing
+from nasgym.search.run import Run
 from tests.command_line import assert_mistake, run
 from tests.killing import start
 
@@ -230,7 +230,7 @@ def test_kill_loses_nothing_and_changes_nothing(foreign: Path, tmp_path: Path) -
     options = ["--tasks", "trained:Trained-v0", "--agents", "random", "evolution"]
     options += ["--seeds", "1", "--budget", "20", "--workers", "2", "--out", str(out)]
     paths = os.pathsep.join([str(foreign), str(Path(__file__).parents[1])])
-    command = ["nasgym.cli", "leaderboard", *options]
+    command = ["nasgym.commands.main", "leaderboard", *options]
     first = start(*command, PYTHONPATH=paths, TRAIN_FOR="0.2")
     board = Leaderboard(("trained:Trained-v0",), ("random", "evolution"), 1, 20, out)
     folders = [entry.folder(out) for entry in board.entries()]

@@ -8,9 +8,9 @@ import pytest
 
 from nasgym import Decision, Evaluation, NASVectorEnv
 from nasgym.agents.local_search import LocalSearch
-from nasgym.evaluation import Evaluator
-from nasgym.space import SearchSpace, Tokens
+from nasgym.evaluation.evaluator import Evaluator
 from nasgym.spaces import ConvSpace
+from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.testing import check_agent
 from tests.spaces import Numbers, Stack
 

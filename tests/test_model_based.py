@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from nasgym import Evaluation, NASEnv, NASVectorEnv
-from nasgym.agents.model_based import ModelBased
-from nasgym.agents.surrogate import Surrogate
-from nasgym.space import SearchSpace, Tokens
+from nasgym.agents.model_based.model_based import ModelBased
+from nasgym.agents.model_based.surrogate import Surrogate
 from nasgym.spaces import ConvSpace, RecurrentSpace
+from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.testing import check_agent
 from tests.spaces import Numbers, Stack
 

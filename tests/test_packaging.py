@@ -57,7 +57,7 @@ def test_wheel_has_every_module_and_nothing_else(wheel: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {path.relative_to(ROOT) for path in (ROOT / "nasgym").rglob("*.py")}
     for folder in ("agents", "benchmarks"):
-        modules |= {Path("nasgym", folder, path.name) for path in (ROOT / folder).glob("*.py")}
+        modules |= {"nasgym" / path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py")}
     data = {
         *("nasgym/measured.json", "nasgym/py.typed"),
         *("nasgym/report/style.css", "nasgym/tables/digits.npz"),

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgym import pareto
+from nasgym.analysis import pareto
 from nasgym.archive import Trial
 
 

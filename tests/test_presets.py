@@ -8,17 +8,18 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from nasgym import cost
 from nasgym.agents import make
-from nasgym.agents.reinforce_async import PRESETS, Settings
-from nasgym.cli import main
+from nasgym.agents.reinforce.asynchronous import PRESETS, Settings
+from nasgym.commands.main import main
 from nasgym.commands.search import Search
-from nasgym.presets import SEARCHES, SPENT, filled
-from nasgym.registry import IMAGE_OPTIONS, TEXT_OPTIONS
-from nasgym.search import Plan, Run, SearchError
+from nasgym.environments.registry import IMAGE_OPTIONS, TEXT_OPTIONS
+from nasgym.search import estimate as cost
+from nasgym.search.paper import SEARCHES, SPENT, filled
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace, RecurrentSpace
-from nasgym.training.language_recipe import LANGUAGE_RECIPES
-from nasgym.training.recipe import RECIPES
+from nasgym.training.image.recipe import RECIPES
+from nasgym.training.text.recipe import LANGUAGE_RECIPES
 
 QUICK = {
     "paper-cifar10": {"data": "digits", "train_size": 100, "valid_size": 20, "workers": 0},

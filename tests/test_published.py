@@ -9,7 +9,7 @@ import torch
 
 from nasgym import tables
 from nasgym.archive import Trial
-from nasgym.benchmarks.published import (
+from nasgym.benchmarks.experiments.nasbench201_protocol import (
     AGENTS,
     PUBLISHED,
     SECONDS,
@@ -20,7 +20,7 @@ from nasgym.benchmarks.published import (
     rows,
 )
 from nasgym.data.download import data_folder
-from nasgym.space import Tokens
+from nasgym.spaces.base import Tokens
 from nasgym.spaces.tables import NASBench201Space
 from nasgym.tables import Table
 from nasgym.testing import check_agent

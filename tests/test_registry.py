@@ -16,10 +16,10 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from nasgym import NASEnv, NASVectorEnv
 from nasgym.data import documentation
-from nasgym.env import RENDER_MODES
-from nasgym.registry import ENVIRONMENTS
-from nasgym.space import SearchSpace
+from nasgym.environments.env import RENDER_MODES
+from nasgym.environments.registry import ENVIRONMENTS
 from nasgym.spaces import PRESETS, ConvSpace, RecurrentSpace
+from nasgym.spaces.base import SearchSpace
 
 QUICK: dict[str, Any] = {
     "epochs": 1,

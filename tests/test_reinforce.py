@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from nasgym import Evaluation, NASVectorEnv
-from nasgym.agents.controller import Controller
-from nasgym.agents.reinforce import Reinforce, gains
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.reinforce.reinforce import Reinforce, gains
 from nasgym.archive import Trial
-from nasgym.space import SearchSpace, Tokens
 from nasgym.spaces import ConvSpace
+from nasgym.spaces.base import SearchSpace, Tokens
 from tests.plain_controller import reference, spell
 from tests.spaces import Numbers, Stack
 

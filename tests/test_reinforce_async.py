@@ -9,12 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasgym import NASVectorEnv
-from nasgym.actors import ActorFailed, ActorLost, HereActor, ProcessActor, gather, place
-from nasgym.agents import reinforce_async
-from nasgym.agents.controller import Controller
-from nasgym.agents.parameter_server import ParameterServer, Replica, Shard, parts, read, written
-from nasgym.agents.reinforce import Reinforce
-from nasgym.agents.reinforce_async import PRESETS, ReinforceAsync
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.reinforce import asynchronous as reinforce_async
+from nasgym.agents.reinforce.asynchronous import PRESETS, ReinforceAsync
+from nasgym.agents.reinforce.parameter_server import (
+    ParameterServer,
+    Replica,
+    Shard,
+    parts,
+    read,
+    written,
+)
+from nasgym.agents.reinforce.reinforce import Reinforce
+from nasgym.execution.actor import ActorFailed, ActorLost
+from nasgym.execution.actors import HereActor, ProcessActor, gather, place
 from nasgym.spaces import ConvSpace
 from tests.spaces import Numbers
 

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from nasgym import Evaluation, SearchSpace
+from nasgym.analysis.choices import preferences
 from nasgym.archive import Archive, Trial
-from nasgym.preferences import preferences
 from nasgym.report import write_report
 from nasgym.report.charts import Scale
 from nasgym.report.markup import Markup, tag
-from nasgym.search import Plan, Run
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace
 from tests.browser import needs_browser, open_page
 from tests.command_line import assert_mistake, run

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from nasgym.architecture import plain
+from nasgym.analysis.paper_tables import TABLES, Measured, measured, read, trained
 from nasgym.networks import zoo
-from nasgym.results import TABLES, Measured, measured, read, trained
+from nasgym.spaces.plain import plain
 from tests.command_line import run
 
 OWN: dict[str, Any] = {

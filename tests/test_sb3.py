@@ -8,8 +8,8 @@ import pytest
 
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents import make
-from nasgym.agents.lock_step import LockStep, Standardised
-from nasgym.agents.sb3 import MaskablePPO
+from nasgym.agents.sb3.sb3 import MaskablePPO
+from nasgym.agents.sb3.vec_env import LockStep, Standardised
 from nasgym.spaces import ConvSpace
 from nasgym.testing import check_agent
 from tests.spaces import Numbers, Stack

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasgym.benchmarks.driver import Outcome, Sample, Scenario, simulate
-from nasgym.benchmarks.scale import SCENARIOS, harmonic, picture, table
-from nasgym.benchmarks.simulation import DURATIONS, SimulatedChildren, VirtualBackend
+from nasgym.benchmarks.scale.driver import Outcome, Sample, Scenario, simulate
+from nasgym.benchmarks.scale.scale import SCENARIOS, harmonic, picture, table
+from nasgym.benchmarks.scale.simulation import DURATIONS, SimulatedChildren, VirtualBackend
 
 FREE = Scenario("random", 8, 160, asynchronous=True, driver_counts=False)
 """A search on a clock that only children move on."""

@@ -4,7 +4,7 @@ from math import comb, inf
 import numpy as np
 import pytest
 
-from nasgym.benchmarks.scores import (
+from nasgym.benchmarks.leaderboard.scores import (
     children_to,
     estimate,
     improvement,

@@ -8,7 +8,8 @@ import gymnasium as gym
 import pytest
 
 from nasgym import Archive
-from nasgym.search import Plan, Run, SearchError
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
 from tests.free_search import ID, register
 from tests.killing import acknowledged, start
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from nasgym.architecture import plain
 from nasgym.networks import TreeCell, zoo
 from nasgym.spaces import ConvSpace, Node, RecurrentArchitecture, RecurrentSpace, read
+from nasgym.spaces.plain import plain
 from nasgym.spaces.recurrent import ACTIVATIONS, COMBINATIONS
 from nasgym.testing import check_space
 

@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from nasgym import Evaluation, NASEnv
-from nasgym.benchmarks import language_speed, naive
 from nasgym.benchmarks.clock import Effort, least_times
 from nasgym.benchmarks.measurement import Measurement
-from nasgym.benchmarks.scheduling_speed import ON_RAY
-from nasgym.benchmarks.search_speed import TWENTY_TOKENS, Free
-from nasgym.benchmarks.speed import MEASUREMENTS, Speed, table
-from nasgym.benchmarks.subjects import LARGE, SMALL, noise, random_children
-from nasgym.benchmarks.training_speed import check
+from nasgym.benchmarks.speed import language as language_speed
+from nasgym.benchmarks.speed import naive
+from nasgym.benchmarks.speed.scheduling import ON_RAY
+from nasgym.benchmarks.speed.search import Free
+from nasgym.benchmarks.speed.speed import MEASUREMENTS, Speed, table
+from nasgym.benchmarks.speed.training import check
+from nasgym.benchmarks.workloads import LARGE, SMALL, TWENTY_TOKENS, noise, random_children
 from nasgym.networks import flops
-from nasgym.training.batches import prepare
-from nasgym.training.recipe import Recipe
+from nasgym.training.image.batches import prepare
+from nasgym.training.image.recipe import Recipe
 
 TOY = Effort(rounds=1, seconds=0.0, share=0.01)
 

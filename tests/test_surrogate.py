@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasgym.agents.likeness import Likeness
-from nasgym.agents.surrogate import (
+from nasgym.agents.model_based.features import Likeness
+from nasgym.agents.model_based.surrogate import (
     DECAYS,
     NOISES,
     Surrogate,
@@ -17,8 +17,8 @@ from nasgym.agents.surrogate import (
     quantiles,
     ranks,
 )
-from nasgym.space import SearchSpace, Tokens, deepest
 from nasgym.spaces import ConvSpace, RecurrentSpace
+from nasgym.spaces.base import SearchSpace, Tokens, deepest
 from tests.spaces import Stack
 
 Matrix = NDArray[np.float64]

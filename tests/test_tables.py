@@ -20,9 +20,10 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from nasgym import tables
 from nasgym.agents import make
-from nasgym.search import Plan, Run
-from nasgym.space import SearchSpace
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 from nasgym.spaces import PRESETS, NASBench201Space, NASBenchGraphSpace, NASBenchMacroSpace
+from nasgym.spaces.base import SearchSpace
 from nasgym.tables import Lookup, Table, TableError, digits
 from nasgym.testing import check_evaluator, check_space
 

@@ -1,9 +1,9 @@
 import pytest
 
-from nasgym.benchmarks.naming import file_name, parse_name
-from nasgym.benchmarks.tasks import TASKS, BenchmarkTask, task_named
+from nasgym.benchmarks.leaderboard.naming import file_name, parse_name
+from nasgym.benchmarks.leaderboard.tasks import TASKS, BenchmarkTask, task_named
 from nasgym.commands import leaderboard
-from nasgym.registry import ENVIRONMENTS
+from nasgym.environments.registry import ENVIRONMENTS
 
 
 @pytest.mark.parametrize(

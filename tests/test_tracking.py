@@ -13,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nasgym.archive import Archive
-from nasgym.cli import main
+from nasgym.commands.main import main
 from nasgym.tracking import Detached, MirrorError
 from tests.command_line import assert_mistake, run
 from tests.free_search import ID, register

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from nasgym import workers
-from nasgym.evaluation import Evaluation
-from nasgym.workers import Pool, WorkerError
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution import local as workers
+from nasgym.execution.local import Pool, WorkerError
 from tests.killing import ROOT
 from tests.pools import ANSWER, JOB, evaluate, family, last_line, nursery
 from tests.processes import children_of, gone, until

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasgym.agents.sampler import draw
-from nasgym.agents.steps import Chart, Vocabulary
-from nasgym.agents.traces import Batch, Traces
-from nasgym.agents.weights import Weights
-from nasgym.space import SearchSpace, Tokens, deepest
+from nasgym.agents.controller.decoding_steps import Chart, Vocabulary
+from nasgym.agents.controller.fused_weights import Weights
+from nasgym.agents.controller.layout import Batch, Traces
+from nasgym.agents.controller.sampler import draw
+from nasgym.spaces.base import SearchSpace, Tokens, deepest
 
 INITIAL = 0.08
 """All parameters are drawn uniformly from [-INITIAL, INITIAL] (section 4.1)."""

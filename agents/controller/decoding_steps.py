@@ -8,7 +8,7 @@ outcome decides what comes next are not independent: they get a step each.
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from nasgym.space import Decision, SearchSpace, Tokens
+from nasgym.spaces.base import Decision, SearchSpace, Tokens
 
 Route = tuple[int, ...]
 """All that decides which steps a string takes: its length, and where it went at each parting."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasgym.agents.weights import Floats, Ints, Weights
+from nasgym.agents.controller.fused_weights import Floats, Ints, Weights
 
 HALF, FOUR = np.array(0.5, np.float32), np.array(4.0, np.float32)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasgym.agents.steps import Vocabulary
+from nasgym.agents.controller.decoding_steps import Vocabulary
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.agents.steps import Chart, Route, Step, Vocabulary
-from nasgym.space import Tokens
+from nasgym.agents.controller.decoding_steps import Chart, Route, Step, Vocabulary
+from nasgym.spaces.base import Tokens
 
 CLOSED = -1e9
 """Added to the logit of an option that there is not: its probability is exactly 0."""

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from nasgym.agents.recurrence import Recurrence
-from nasgym.agents.steps import Chart, Step
-from nasgym.agents.weights import Floats, Ints, Weights
-from nasgym.space import Tokens
+from nasgym.agents.controller.decoding_steps import Chart, Step
+from nasgym.agents.controller.fused_lstm import Recurrence
+from nasgym.agents.controller.fused_weights import Floats, Ints, Weights
+from nasgym.spaces.base import Tokens
 
 ONE = np.array(1.0, np.float32)
 LARGEST_LOGIT = np.array(80.0, np.float32)

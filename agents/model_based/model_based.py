@@ -17,12 +17,12 @@ from torch import Tensor
 
 from nasgym.agents.advantages import rewards_of
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
-from nasgym.agents.controller import Controller
-from nasgym.agents.learning import one_thread, packed, unpacked, with_options
-from nasgym.agents.likeness import Form, Likeness
-from nasgym.agents.surrogate import Surrogate, ranks
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.model_based.features import Form, Likeness
+from nasgym.agents.model_based.surrogate import Surrogate, ranks
+from nasgym.agents.torch_state import one_thread, packed, unpacked, with_options
 from nasgym.archive import Trial
-from nasgym.space import SearchSpace, Tokens
+from nasgym.spaces.base import SearchSpace, Tokens
 
 DRAWS = 100
 """An unseen string is drawn for so often before a small space is looked through for one."""

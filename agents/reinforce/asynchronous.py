@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from nasgym.actors import PLACEMENTS, Actor, ActorLost, gather, place
 from nasgym.agents.advantages import Advantages, rewards_of
 from nasgym.agents.base import Agent, generator_state, resume
-from nasgym.agents.controller import Controller
-from nasgym.agents.learning import packed, unpacked, with_options
-from nasgym.agents.parameter_server import ParameterServer, Replica, Shard, read, written
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.reinforce.parameter_server import ParameterServer, Replica, Shard, read, written
+from nasgym.agents.torch_state import packed, unpacked, with_options
 from nasgym.archive import Trial, Update
-from nasgym.space import Tokens
-from nasgym.task import ReplayError
+from nasgym.environments.study import ReplayError
+from nasgym.execution.actor import Actor, ActorLost
+from nasgym.execution.actors import PLACEMENTS, gather, place
+from nasgym.spaces.base import Tokens
 
 LOSSES_IN_A_ROW = 3
 """The search stops when actors die so often and no child is finished between."""
@@ -76,7 +77,7 @@ PRESETS: Mapping[str, Settings] = {
     "paper-ptb": Settings(shards=20, replicas=400, batch=1, accumulate=10, lr=0.0005),
 }
 """Settings by name: the paper's controller, that of short searches (see
-`nasgym.agents.reinforce.PRESETS`), and the paper's two experiments (sections 4.1 and 4.2)."""
+`nasgym.agents.reinforce.reinforce`), and the paper's two experiments (sections 4.1 and 4.2)."""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 A *shard* holds a part of the controller's parameters, and what Adam remembers of them; no two hold
 the same. A *replica* samples strings, and turns their rewards into a gradient, with the parameters
-as it has read them. Both are actors (`nasgym.actors`): what they are asked and answer is plain
+as it has read them. Both are actors (`nasgym.execution.actors`): what they are asked and answer is plain
 data, in which an array is a string of base64.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nasgym.actors import Actor
 from nasgym.agents.base import generator_from, generator_state
-from nasgym.agents.controller import Controller
-from nasgym.agents.learning import one_thread, packed, unpacked
-from nasgym.space import SearchSpace
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.torch_state import one_thread, packed, unpacked
+from nasgym.execution.actor import Actor
+from nasgym.spaces.base import SearchSpace
 
 Array = NDArray[np.float32]
 

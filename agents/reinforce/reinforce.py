@@ -10,10 +10,10 @@ from torch import Tensor
 
 from nasgym.agents.advantages import Advantages, rewards_of
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
-from nasgym.agents.controller import Controller
-from nasgym.agents.learning import one_thread, packed, unpacked, with_options
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.torch_state import one_thread, packed, unpacked, with_options
 from nasgym.archive import Trial
-from nasgym.space import SearchSpace, Tokens
+from nasgym.spaces.base import SearchSpace, Tokens
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nasgym.agents.base import Agent
-from nasgym.agents.learning import FOREIGN_STATE, packed, unpacked
-from nasgym.agents.lock_step import LockStep, Standardised
-from nasgym.agents.q_learning import IndependentDQN
-from nasgym.registry import did_you_mean
-from nasgym.vector import NASVectorEnv
+from nasgym.agents.sb3.dqn import IndependentDQN
+from nasgym.agents.sb3.vec_env import LockStep, Standardised
+from nasgym.agents.torch_state import FOREIGN_STATE, packed, unpacked
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.options import did_you_mean
 
 Options = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nasgym.agents.advantages import Advantages
-from nasgym.vector import NASVectorEnv
+from nasgym.environments.vector import NASVectorEnv
 
 
 class LockStep(VecEnv):

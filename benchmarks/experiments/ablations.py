@@ -1,7 +1,7 @@
 """Control experiments: what a search is measured against, at one equal budget for all.
 
-python -m nasgym.benchmarks.controls cells --corpus ptb --seeds 3
-python -m nasgym.benchmarks.controls skips runs/cifar --seeds 3
+python -m nasgym.benchmarks.experiments.ablations cells --corpus ptb --seeds 3
+python -m nasgym.benchmarks.experiments.ablations skips runs/cifar --seeds 3
 
 "cells" trains an LSTM, the published cells and random ones in the same language model: equal
 parameters, equal text. "skips" trains a network as it was found, with all of its skip connections
@@ -22,13 +22,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from nasgym.commands.options import parse_options
-from nasgym.evaluation import Evaluation
+from nasgym.environments.registry import IMAGE_TRAINING
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import zoo
-from nasgym.registry import IMAGE_TRAINING
-from nasgym.search import Run
+from nasgym.options import parse_options
+from nasgym.search.run import Run
 from nasgym.spaces import ConvArchitecture, RecurrentSpace, read
-from nasgym.training.children import Children, ImageChildren, TextChildren
+from nasgym.training.evaluator import Children
+from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.text.evaluator import TextChildren
 
 Outcomes = Mapping[str, Sequence[Evaluation]]
 """For each network, by its name, its evaluation with each seed."""

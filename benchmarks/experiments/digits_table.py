@@ -1,6 +1,6 @@
 """The making of NAS-Digits-Table: every network of a small space, trained by our own trainer.
 
-python -m nasgym.benchmarks.digits_table --seeds 3 --workers 2 --out runs/digits-table
+python -m nasgym.benchmarks.experiments.digits_table --seeds 3 --workers 2 --out runs/digits-table
 
 Each network of the space "digits-table" is trained with the recipe "short" on the digits, once for
 each seed, which decides its weights, its batches and what the validation images are; then it is
@@ -22,17 +22,19 @@ import tyro
 from numpy.typing import NDArray
 
 from nasgym.archive import Archive
-from nasgym.evaluation import Cached, Evaluation
+from nasgym.evaluation.cache import Cached
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution import machine
+from nasgym.execution.machine import cores
 from nasgym.files import replacing
-from nasgym.space import SearchSpace
 from nasgym.spaces import PRESETS
-from nasgym.training import machine
-from nasgym.training.children import Children, cores
-from nasgym.training.recipe import RECIPES
+from nasgym.spaces.base import SearchSpace
+from nasgym.training.evaluator import Children
+from nasgym.training.image.recipe import RECIPES
 
 SPACE = "digits-table"
 RECIPE = "short"
-JOB = "nasgym.benchmarks.digits_table:job"
+JOB = "nasgym.benchmarks.experiments.digits_table:job"
 AT_ONCE = 100
 """Networks trained between two looks at the progress."""
 
@@ -71,10 +73,10 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     from nasgym.data.final import load_test
     from nasgym.networks import flops, parameters
     from nasgym.spaces import read
-    from nasgym.training.batches import prepare
-    from nasgym.training.classify import WARM_UP, initialised, train, validate
-    from nasgym.training.process import child_seed, settle
-    from nasgym.training.recipe import Recipe
+    from nasgym.training.determinism import child_seed, settle
+    from nasgym.training.image.batches import prepare
+    from nasgym.training.image.loop import WARM_UP, initialised, train, validate
+    from nasgym.training.image.recipe import Recipe
 
     settle()
     recipe = Recipe(**settings["recipe"])
@@ -149,7 +151,7 @@ class DigitsTable:
         import torch
 
         return {
-            "command": f"python -m nasgym.benchmarks.digits_table --seeds {self.seeds}",
+            "command": f"python -m nasgym.benchmarks.experiments.digits_table --seeds {self.seeds}",
             "date": date.today().isoformat(),
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -1,6 +1,6 @@
 """The published protocol of NAS-Bench-201: agents given simulated seconds, beside the literature.
 
-python -m nasgym.benchmarks.published --dataset cifar10 --runs 100
+python -m nasgym.benchmarks.experiments.nasbench201_protocol --dataset cifar10 --runs 100
 
 An agent is paid the validation accuracy after 12 epochs and charged the seconds these took, for
 repeats too, until its seconds are spent; it is judged by the test accuracy after 200 epochs of the
@@ -27,9 +27,9 @@ from nasgym.agents.evolution import RegularizedEvolution
 from nasgym.agents.local_search import LocalSearch
 from nasgym.agents.random_search import RandomSearch
 from nasgym.archive import Trial
-from nasgym.space import SearchSpace, Tokens
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.tables import Lookup, Table, TableError
-from nasgym.vector import NASVectorEnv
 
 SECONDS: Mapping[str, float] = {"cifar10": 20_000, "cifar100": 40_000}
 """Simulated seconds of a search, by data set."""

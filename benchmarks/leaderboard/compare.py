@@ -1,6 +1,6 @@
 """Compare agents on one environment at equal budgets: a table, and all curves in one picture.
 
-python -m nasgym.benchmarks.compare NAS-Digits-v0 --agents random reinforce:preset=short \
+python -m nasgym.benchmarks.leaderboard.compare NAS-Digits-v0 --agents random reinforce:preset=short \
     --seeds 3 --children 300 --out runs/compare
 
 Runs what is missing and goes on where it was stopped. An agent may carry options after a colon.
@@ -20,14 +20,15 @@ from rich.console import Console
 from rich.table import Table
 
 from nasgym.archive import Trial
-from nasgym.benchmarks.naming import file_name, parse_name
-from nasgym.commands.options import parse_options
-from nasgym.display import Display, Progress
-from nasgym.figures import WINDOW, banded, moving_mean, styled, write
+from nasgym.benchmarks.leaderboard.naming import file_name, parse_name
+from nasgym.commands.live import Display, Progress
+from nasgym.drawing.palette import series
+from nasgym.environments.study import Task
 from nasgym.files import replacing
-from nasgym.palette import series
-from nasgym.search import Plan, Run
-from nasgym.task import Task
+from nasgym.options import parse_options
+from nasgym.report.figures import WINDOW, banded, moving_mean, styled, write
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 
 
 @dataclass(frozen=True)

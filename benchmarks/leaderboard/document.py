@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nasgym.benchmarks.plots import INK
+from nasgym.benchmarks.leaderboard.plots import INK
 from nasgym.report.markup import Markup, document, join, tag
 
 WORDS = ("<!-- words: what stands between these two lines is kept -->", "<!-- end of the words -->")

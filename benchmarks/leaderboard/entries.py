@@ -14,12 +14,13 @@ import numpy as np
 
 from nasgym.agents import make
 from nasgym.archive import Trial
-from nasgym.benchmarks.naming import file_name, parse_name
-from nasgym.benchmarks.scores import Floats, recommended
-from nasgym.benchmarks.tasks import task_named
+from nasgym.benchmarks.leaderboard.naming import file_name, parse_name
+from nasgym.benchmarks.leaderboard.scores import Floats, recommended
+from nasgym.benchmarks.leaderboard.tasks import task_named
+from nasgym.environments.study import Task
 from nasgym.files import write_atomically
-from nasgym.search import Plan, Run
-from nasgym.task import Task
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 
 
 @dataclass(frozen=True)

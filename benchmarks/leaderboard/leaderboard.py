@@ -14,19 +14,19 @@ from pathlib import Path
 import gymnasium as gym
 
 from nasgym.agents import make
-from nasgym.benchmarks.entries import Entry, Result
-from nasgym.benchmarks.naming import parse_name
-from nasgym.benchmarks.page import TITLE, sheets
-from nasgym.benchmarks.players import News, play_all
-from nasgym.benchmarks.plots import draw, save
-from nasgym.benchmarks.sheets import FIGURES, to_html, to_markdown, words_of
-from nasgym.benchmarks.standings import (
+from nasgym.benchmarks.leaderboard.document import FIGURES, to_html, to_markdown, words_of
+from nasgym.benchmarks.leaderboard.entries import Entry, Result
+from nasgym.benchmarks.leaderboard.naming import parse_name
+from nasgym.benchmarks.leaderboard.page import TITLE, sheets
+from nasgym.benchmarks.leaderboard.plots import draw, save
+from nasgym.benchmarks.leaderboard.run_pool import News, play_all
+from nasgym.benchmarks.leaderboard.standings import (
     AgentOnTask,
     TaskStanding,
     overall,
     task_standing,
 )
-from nasgym.benchmarks.tasks import task_named
+from nasgym.benchmarks.leaderboard.tasks import task_named
 from nasgym.files import write_atomically
 
 

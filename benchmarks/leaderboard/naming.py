@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nasgym.commands.options import parse_options
+from nasgym.options import parse_options
 
 
 def parse_name(text: str) -> tuple[str, Mapping[str, Any]]:

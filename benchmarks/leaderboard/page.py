@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 
-from nasgym.benchmarks.plots import regret_of
-from nasgym.benchmarks.sheets import BREAK, Sheet
-from nasgym.benchmarks.standings import (
+from nasgym.benchmarks.leaderboard.document import BREAK, Sheet
+from nasgym.benchmarks.leaderboard.plots import regret_of
+from nasgym.benchmarks.leaderboard.standings import (
     AgentOnTask,
     Estimate,
     Overall,
     TaskStanding,
     ranked_at,
 )
-from nasgym.benchmarks.tasks import task_named
-from nasgym.training.machine import processor
+from nasgym.benchmarks.leaderboard.tasks import task_named
+from nasgym.execution.machine import processor
 
 PACKAGES = ("nasgym", "gymnasium", "numpy", "torch", "stable-baselines3", "sb3-contrib")
 """Packages whose versions are told."""

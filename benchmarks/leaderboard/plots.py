@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from nasgym.benchmarks.naming import file_name
-from nasgym.benchmarks.scores import Floats, estimate, performance_profile
-from nasgym.benchmarks.standings import OPPONENTS, Overall, TaskStanding, ranked_at
-from nasgym.figures import styled
+from nasgym.benchmarks.leaderboard.naming import file_name
+from nasgym.benchmarks.leaderboard.scores import Floats, estimate, performance_profile
+from nasgym.benchmarks.leaderboard.standings import OPPONENTS, Overall, TaskStanding, ranked_at
+from nasgym.drawing.palette import GREY, SERIES
 from nasgym.files import write_atomically
-from nasgym.palette import GREY, SERIES
+from nasgym.report.figures import styled
 
 INK = "#0d1b2a"
 """Colour of text and axes; on a page it becomes that of the page's text."""
@@ -43,7 +43,7 @@ LOOK: Any = {
     "grid.color": INK,
     "grid.alpha": 0.18,
 }
-"""Beyond the style of `nasgym.figures`: ink."""
+"""Beyond the style of `nasgym.report.figures`: ink."""
 
 Looks = Mapping[str, Mapping[str, Any]]
 """Colour and dashes of each agent's line."""

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.archive import Trial
-from nasgym.benchmarks.entries import Entry, play
-from nasgym.channel import Channel
-from nasgym.nursery import die_with, how_it_ended
-from nasgym.workers import ONE_THREAD
+from nasgym.benchmarks.leaderboard.entries import Entry, play
+from nasgym.execution.forkserver import die_with, how_it_ended
+from nasgym.execution.json_lines import Channel
+from nasgym.execution.local import ONE_THREAD
 
 TELL_EVERY = 0.5
 """Seconds between two messages of a player about one entry."""
@@ -58,7 +58,12 @@ class Player:
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         with there:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from nasgym.benchmarks.players import main; main()"],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    "from nasgym.benchmarks.leaderboard.run_pool import main; main()",
+                ],
                 stdin=there.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,

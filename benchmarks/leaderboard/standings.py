@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nasgym.benchmarks.entries import Result
-from nasgym.benchmarks.scores import (
+from nasgym.benchmarks.leaderboard.entries import Result
+from nasgym.benchmarks.leaderboard.scores import (
     Floats,
     children_to,
     estimate,

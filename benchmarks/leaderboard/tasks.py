@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nasgym.benchmarks.naming import parse_name
+from nasgym.benchmarks.leaderboard.naming import parse_name
 
 
 @dataclass(frozen=True)

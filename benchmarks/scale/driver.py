@@ -15,11 +15,11 @@ from nasgym.agents import make
 from nasgym.archive import Trial
 from nasgym.benchmarks.clock import Effort
 from nasgym.benchmarks.measurement import Measurement
-from nasgym.benchmarks.search_speed import TWENTY_TOKENS
-from nasgym.benchmarks.simulation import SimulatedChildren, VirtualBackend
-from nasgym.presets import SEARCHES
-from nasgym.space import SearchSpace
+from nasgym.benchmarks.scale.simulation import SimulatedChildren, VirtualBackend
+from nasgym.benchmarks.workloads import TWENTY_TOKENS
+from nasgym.search.paper import SEARCHES
 from nasgym.spaces import ConvSpace
+from nasgym.spaces.base import SearchSpace
 
 SAMPLES = 800
 """How often a search is looked at."""

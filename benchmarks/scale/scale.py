@@ -2,7 +2,7 @@
 
 python -m nasgym.benchmarks.scale [--only random-800 waves-800] [--out runs/scale]
 
-Children are simulated (see `nasgym.benchmarks.simulation`); agents, environment, scheduler and
+Children are simulated (see `nasgym.benchmarks.scale.simulation`); agents, environment, scheduler and
 archive are the real ones. Each row runs in a process of its own. What `--out` holds already is
 shown and not run again.
 """
@@ -23,12 +23,12 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from nasgym.benchmarks.driver import Outcome, Scenario, simulate
-from nasgym.benchmarks.scores import Floats
-from nasgym.benchmarks.speed import machine
-from nasgym.figures import logarithmic, styled, write
+from nasgym.benchmarks.leaderboard.scores import Floats
+from nasgym.benchmarks.measurement import machine
+from nasgym.benchmarks.scale.driver import Outcome, Scenario, simulate
+from nasgym.drawing.palette import BLUE, GREY, ORANGE, series
 from nasgym.files import write_atomically
-from nasgym.palette import BLUE, GREY, ORANGE, series
+from nasgym.report.figures import logarithmic, styled, write
 
 WORKERS = (8, 80, 800, 8_000)
 

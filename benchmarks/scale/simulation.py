@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.evaluation import Evaluation
-from nasgym.scheduler import Scheduled, Scheduler, Task
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.scheduler import Scheduled, Scheduler, Task
 
 SPREAD = 0.5
 """Standard deviation of the logarithm of a log-normal duration."""
@@ -33,7 +33,7 @@ DURATIONS: Mapping[str, Draw] = {
 
 
 class VirtualBackend:
-    """A backend (see `nasgym.scheduler.Backend`) whose children end on a virtual clock.
+    """A backend (see `nasgym.execution.scheduler.Backend`) whose children end on a virtual clock.
 
     Tasks and evaluations are packed as for a channel to a process: that is a driver's work too.
     """
@@ -150,7 +150,7 @@ class VirtualBackend:
 
 
 class SimulatedChildren(Scheduled):
-    """An evaluator whose children run in a backend; see `nasgym.training.children.Children`."""
+    """An evaluator whose children run in a backend; see `nasgym.training.evaluator.Children`."""
 
     context = "simulated"
 

@@ -1,6 +1,6 @@
 """The speed of a large archive: opened, looked into, shown and written to.
 
-python -m nasgym.benchmarks.archive_speed --trials 1000000 --out runs/large-archive
+python -m nasgym.benchmarks.speed.archive --trials 1000000 --out runs/large-archive
 
 The trials are random strings of the digits' space, a tenth of them repeats, with results as long as
 those of five epochs; a million take some minutes to make and stay in `--out` for the next time.
@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import tyro
 
-from nasgym.architecture import digest, plain
 from nasgym.archive import Archive, Origin, Proposal
 from nasgym.benchmarks.clock import time_with_children
-from nasgym.evaluation import Evaluation
-from nasgym.space import Tokens
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.spaces import PRESETS
+from nasgym.spaces.base import Tokens
+from nasgym.spaces.plain import digest, plain
 
 SPACE = PRESETS["digits"]
 
@@ -145,7 +145,7 @@ def measured(folder: Path) -> Figures:
         looks = [_seconds(partial(archive.result, key)) for key in known]
         best, counts = _seconds(archive.best), _seconds(archive.counts, time.process_time)
     megabytes = path.stat().st_size / 1e6
-    show = [sys.executable, "-m", "nasgym.cli", "show", str(folder)]
+    show = [sys.executable, "-m", "nasgym.commands.main", "show", str(folder)]
     run = partial(subprocess.run, show, check=True, stdout=subprocess.DEVNULL)
     shown = min(_seconds(run, time_with_children) for _ in range(SHOWN))
     propose, store, record = _writing(path)

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgym.benchmarks import naive_cell
 from nasgym.benchmarks.clock import Effort, least_times
 from nasgym.benchmarks.measurement import Measurement
+from nasgym.benchmarks.speed import naive_cell
+from nasgym.execution.machine import precision
 from nasgym.networks import zoo
 from nasgym.networks.language import LanguageModel
-from nasgym.training.machine import precision
 
 PRECISION = precision("cpu")
 DTYPE: torch.dtype = getattr(torch, PRECISION)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from nasgym.data import ImageData
 from nasgym.data.dataset import Images, Labels
-from nasgym.space import Decision
+from nasgym.spaces.base import Decision
 
 Loader = DataLoader[tuple[Tensor, ...]]
 

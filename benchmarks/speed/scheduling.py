@@ -11,15 +11,15 @@ from typing import Any
 
 from nasgym.benchmarks.clock import Effort, least_times
 from nasgym.benchmarks.measurement import Measurement
-from nasgym.benchmarks.training_speed import check
-from nasgym.scheduler import Scheduler
-from nasgym.training import machine
-from nasgym.workers import Pool
+from nasgym.benchmarks.speed.training import check
+from nasgym.execution import machine
+from nasgym.execution.local import Pool
+from nasgym.execution.scheduler import Scheduler
 
 WORKERS = 2
 """Children at a time, here and on the cluster."""
 
-JOB = "nasgym.benchmarks.scheduling_speed:computing"
+JOB = "nasgym.benchmarks.speed.scheduling:computing"
 
 ON_RAY = ("P10", "feeding")
 """The measurements that need Ray."""
@@ -103,8 +103,8 @@ def computing(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict
 @contextmanager
 def on_ray() -> Iterator[Scheduler]:
     """Give a pool on the cluster this process is connected to, or on a Ray started for it."""
-    from nasgym.cluster import Cluster, ray
-    from nasgym.hosts import RayBackend
+    from nasgym.execution.ray_backend import RayBackend
+    from nasgym.execution.ray_cluster import Cluster, ray
 
     connected = ray().is_initialized()
     try:

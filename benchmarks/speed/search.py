@@ -15,21 +15,19 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from nasgym import Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents import make
-from nasgym.agents.controller import Controller
-from nasgym.agents.model_based import ModelBased
-from nasgym.agents.reinforce import Reinforce
+from nasgym.agents.controller.controller import Controller
+from nasgym.agents.model_based.model_based import ModelBased
+from nasgym.agents.reinforce.reinforce import Reinforce
 from nasgym.archive import Trial
-from nasgym.benchmarks import naive
 from nasgym.benchmarks.clock import Effort, Work, least_times, time_with_children
 from nasgym.benchmarks.measurement import Measurement
-from nasgym.space import Tokens
+from nasgym.benchmarks.speed import naive
+from nasgym.benchmarks.workloads import TWENTY_TOKENS
 from nasgym.spaces import ConvSpace, NASBench201Space
+from nasgym.spaces.base import Tokens
 
 FORTY_TOKENS = ConvSpace(layers=8, max_layers=8, strides=(1, 2, 3), skip_connections=False)
 """Strings of 40 tokens, without connections, which the naive controller cannot choose."""
-
-TWENTY_TOKENS = ConvSpace(layers=4, max_layers=4, strides=(1, 2, 3), skip_connections=False)
-"""Strings of 20 tokens."""
 
 
 class Free:

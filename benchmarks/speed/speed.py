@@ -12,14 +12,10 @@ architectures a second.
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 import tyro
@@ -28,12 +24,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nasgym.benchmarks import driver, language_speed, scheduling_speed, search_speed, training_speed
 from nasgym.benchmarks.clock import Effort
-from nasgym.benchmarks.measurement import Measurement
-from nasgym.training.children import cores
-from nasgym.training.machine import precision, processor
-from nasgym.workers import ONE_THREAD
+from nasgym.benchmarks.measurement import Measurement, machine
+from nasgym.benchmarks.scale import driver
+from nasgym.benchmarks.speed import language as language_speed
+from nasgym.benchmarks.speed import scheduling as scheduling_speed
+from nasgym.benchmarks.speed import search as search_speed
+from nasgym.benchmarks.speed import training as training_speed
+from nasgym.execution.local import ONE_THREAD
 
 MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
     "P1": training_speed.large_child,
@@ -57,8 +55,6 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
 }
 """What is measured, by its name in the JSON."""
 
-LIBRARIES = ("torch", "numpy", "gymnasium", "stable-baselines3")
-"""Whose versions matter."""
 
 PAGE = 120
 """Columns of the table where there is no terminal."""
@@ -143,20 +139,6 @@ def table(results: Mapping[str, Measurement], caption: str | None = None) -> Tab
 def number(value: float) -> str:
     """Return `value` with three digits or, if it has more, all before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on, as plain data."""
-    return {
-        "processor": processor()[0],
-        "cores": cores(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16": precision("cpu") == "bfloat16",
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
-        "date": date.today().isoformat(),
-    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

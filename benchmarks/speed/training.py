@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from nasgym.architecture import plain
-from nasgym.benchmarks import naive
 from nasgym.benchmarks.clock import Effort, least_times, time_with_children
 from nasgym.benchmarks.measurement import Measurement
-from nasgym.benchmarks.subjects import (
+from nasgym.benchmarks.speed import naive
+from nasgym.benchmarks.workloads import (
     LARGE,
     SMALL,
     TINY,
@@ -26,15 +25,16 @@ from nasgym.benchmarks.subjects import (
     random_children,
 )
 from nasgym.data import ImageData
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.local import Pool
+from nasgym.execution.machine import precision
 from nasgym.networks import build, flops
 from nasgym.spaces import ConvArchitecture
-from nasgym.training.batches import prepare
-from nasgym.training.children import IMAGE_JOB
-from nasgym.training.classify import initialised, job, train, validate
-from nasgym.training.machine import precision
-from nasgym.training.recipe import RECIPES, Recipe
-from nasgym.workers import Pool
+from nasgym.spaces.plain import plain
+from nasgym.training.image.batches import prepare
+from nasgym.training.image.evaluator import IMAGE_JOB
+from nasgym.training.image.loop import initialised, job, train, validate
+from nasgym.training.image.recipe import RECIPES, Recipe
 
 PRECISION = precision("cpu")
 DTYPE: torch.dtype = getattr(torch, PRECISION)
@@ -122,7 +122,7 @@ def two_processes(effort: Effort) -> Measurement:
     tasks = [{"architecture": plain(TINY)}] * children
     with (
         Pool(IMAGE_JOB, settings, workers=2) as two,
-        Pool("nasgym.benchmarks.training_speed:job_on_two_threads", settings) as one,
+        Pool("nasgym.benchmarks.speed.training:job_on_two_threads", settings) as one,
     ):
         for pool in (two, one):  # start them
             _run(pool, tasks[:1])
@@ -218,7 +218,7 @@ def isolation(effort: Effort) -> Measurement:
 SPAWN = (
     sys.executable,
     "-c",
-    "import json, sys; from nasgym.training.classify import job;"
+    "import json, sys; from nasgym.training.image.loop import job;"
     "job(json.loads(sys.argv[1]))(json.loads(sys.argv[2]))",
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.archive import Trial
-from nasgym.space import Automaton, SearchSpace
+from nasgym.spaces.base import Automaton, SearchSpace
 
 SHOWN = 24
 """Decisions of a search that are drawn."""

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.archive import Trial
-from nasgym.search import Plan, Run, SearchError
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
 
 TOPS = (1, 5, 15)
 """How many of the best children found so far are averaged, as in the figure."""

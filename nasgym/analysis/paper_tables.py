@@ -12,9 +12,9 @@ from math import isfinite, log2
 from pathlib import Path
 from typing import Any
 
-from nasgym.architecture import plain
 from nasgym.files import read_json
 from nasgym.networks import zoo
+from nasgym.spaces.plain import plain
 
 
 @dataclass(frozen=True)

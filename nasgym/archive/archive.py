@@ -12,9 +12,9 @@ from nasgym.archive.claim import MAIN, Claim
 from nasgym.archive.database import Database
 from nasgym.archive.records import Counts, Origin, Proposal, Saved, Trial, Update
 from nasgym.archive.schema import FINAL, LACKING, checksum, insert
-from nasgym.evaluation import ENVIRONMENTAL, Evaluation
-from nasgym.faults import crash_point
-from nasgym.space import Tokens
+from nasgym.crash_points import crash_point
+from nasgym.evaluation.evaluation import ENVIRONMENTAL, Evaluation
+from nasgym.spaces.base import Tokens
 
 STATES_KEPT = 2
 """Agent states kept: the last one, and the one before in case the last is damaged."""

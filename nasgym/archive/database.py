@@ -9,7 +9,7 @@ from typing import Any
 
 from nasgym.archive import version_1
 from nasgym.archive.schema import APPLICATION, VERSION, make
-from nasgym.faults import crash_point
+from nasgym.crash_points import crash_point
 
 PATIENCE = 30.0
 """Seconds to wait for other processes that write."""

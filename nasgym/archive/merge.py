@@ -11,7 +11,7 @@ from typing import Any
 
 from nasgym.archive.database import ArchiveError, Database
 from nasgym.archive.schema import FINAL, insert, make, rows
-from nasgym.evaluation import ENVIRONMENTAL
+from nasgym.evaluation.evaluation import ENVIRONMENTAL
 from nasgym.files import replacing
 
 BY_THE_CLOCK = ("latency", "attempts")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nasgym.space import Tokens
+from nasgym.spaces.base import Tokens
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from nasgym.evaluation import ENVIRONMENTAL
+from nasgym.evaluation.evaluation import ENVIRONMENTAL
 
 VERSION = 2
 """`PRAGMA user_version` of the tables below."""
@@ -26,7 +26,7 @@ CREATE TABLE runs (
 );
 CREATE TABLE results (
     result INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,             -- what decides the outcome: see nasgym.evaluation.Cached
+    key TEXT NOT NULL,             -- what decides the outcome: see nasgym.evaluation.evaluator.Cached
     run INTEGER NOT NULL REFERENCES runs (run), -- which one trained it
     allowance TEXT NOT NULL,       -- what it might take, where that is why it failed
     accuracy REAL NOT NULL,

@@ -12,7 +12,7 @@ from nasgym.archive.check import Checked, check
 from nasgym.archive.export import export
 from nasgym.archive.merge import Merged, merge
 from nasgym.commands.terminal import say
-from nasgym.search import Run
+from nasgym.search.run import Run
 
 SAID = 20
 """Children that came out differently of which a merger tells in words."""

@@ -17,7 +17,12 @@ class Envs:
 
     def main(self) -> None:
         """List the ids with the options that set them apart."""
-        from nasgym.registry import ENVIRONMENTS, IMAGE_OPTIONS, TABLE_OPTIONS, TEXT_OPTIONS
+        from nasgym.environments.registry import (
+            ENVIRONMENTS,
+            IMAGE_OPTIONS,
+            TABLE_OPTIONS,
+            TEXT_OPTIONS,
+        )
 
         if self.json:
             print(json.dumps(ENVIRONMENTS))

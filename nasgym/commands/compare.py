@@ -8,8 +8,8 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
+from nasgym.analysis.comparison import TOPS, Comparison, Improvement, compare
 from nasgym.commands.terminal import OUT, say
-from nasgym.comparison import TOPS, Comparison, Improvement, compare
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Compare:
     def main(self) -> None:
         """Compare, draw and print."""
         comparison = compare(self.runs, self.every)
-        from nasgym.figures import improvements, write
+        from nasgym.report.figures import improvements, write
 
         write(improvements(comparison), self.out)
         if self.json:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from nasgym.commands.live import downloading
 from nasgym.commands.terminal import OUT, say
-from nasgym.display import downloading
 
 
 @dataclass(frozen=True)

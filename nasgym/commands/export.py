@@ -51,9 +51,9 @@ def _trained(folder: Path) -> "nn.Module":
     Raises FileNotFoundError if the training there is not finished.
     """
     from nasgym.spaces import read
-    from nasgym.training.checkpoint import load_weights
-    from nasgym.training.classify import Classification
-    from nasgym.training.final import kind_of, read_plan, read_result
+    from nasgym.training.final.checkpoint import load_weights
+    from nasgym.training.final.run import kind_of, read_plan, read_result
+    from nasgym.training.image.loop import Classification
 
     plan, result = read_plan(folder), read_result(folder)
     if plan is None or result is None:

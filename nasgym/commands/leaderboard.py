@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from nasgym.commands.live import Panel, write_line
 from nasgym.commands.terminal import OUT, say
-from nasgym.display import Panel, write_line
-from nasgym.training.children import cores
+from nasgym.execution.machine import cores
 
 if TYPE_CHECKING:
-    from nasgym.benchmarks.entries import Entry
-    from nasgym.benchmarks.players import News
+    from nasgym.benchmarks.leaderboard.entries import Entry
+    from nasgym.benchmarks.leaderboard.run_pool import News
 
 TASKS = (
     "nas-bench-201/cifar10",
@@ -59,7 +59,7 @@ class Leaderboard:
 
     def main(self) -> None:
         """Run what is missing and say what was written; exits with 1 if a run failed."""
-        from nasgym.benchmarks.leaderboard import Leaderboard as Board
+        from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard as Board
 
         board = Board(self.tasks, self.agents, self.seeds, self.budget, self.out)
         entries, missing = board.entries(), board.missing()

@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium as gym
 import tyro
 
-from nasgym.actors import ActorLost
 from nasgym.archive import ArchiveError
 from nasgym.commands.archive import ArchiveCommand
 from nasgym.commands.catalogue import Agents, Envs
@@ -24,10 +23,11 @@ from nasgym.commands.show import Show
 from nasgym.commands.track import Track
 from nasgym.commands.train import Train
 from nasgym.commands.watch import Watch
-from nasgym.search import SearchError
-from nasgym.task import ReplayError
+from nasgym.environments.study import ReplayError
+from nasgym.execution.actor import ActorLost
+from nasgym.execution.local import WorkerError
+from nasgym.search.plan import SearchError
 from nasgym.tracking import MirrorError
-from nasgym.workers import WorkerError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "search": Search,

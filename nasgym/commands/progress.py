@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from nasgym.display import Panel, write_line
+from nasgym.commands.live import Panel, write_line
 
 if TYPE_CHECKING:
-    from nasgym.training.final import Step
+    from nasgym.training.final.run import Step
 
 PHASES = {"grid": "grid point", "training": "epoch"}
 """What a step of each phase is."""

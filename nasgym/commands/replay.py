@@ -9,8 +9,8 @@ from typing import Annotated
 import tyro
 
 from nasgym.commands.terminal import say
-from nasgym.replay import replay
-from nasgym.search import Run
+from nasgym.search.replay import replay
+from nasgym.search.run import Run
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Annotated
 import tyro
 
 from nasgym.commands.terminal import say
-from nasgym.search import Run, SearchError
+from nasgym.search.plan import SearchError
+from nasgym.search.run import Run
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Report:
 
     def main(self) -> None:
         """Write the page and the figures, and say where they are."""
-        from nasgym.figures import FORMATS
         from nasgym.report import write_report
+        from nasgym.report.figures import FORMATS
 
         if not self.runs:
             raise SearchError("name the folder of a run, or of several")

@@ -9,8 +9,8 @@ from typing import Annotated
 import tyro
 from rich import table as rich
 
+from nasgym.analysis.paper_tables import TABLES, Measured, measured, to_plain, trained
 from nasgym.commands.terminal import OUT, say
-from nasgym.results import TABLES, Measured, measured, to_plain, trained
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,18 @@ from typing import Annotated, Any
 
 import tyro
 
-from nasgym import cost, presets
 from nasgym.agents import Agent
 from nasgym.archive import Archive, Trial
-from nasgym.commands.options import parse_options
+from nasgym.commands.live import Display, Progress
 from nasgym.commands.terminal import OUT, say
-from nasgym.display import Display, Progress
-from nasgym.evaluation import score
-from nasgym.search import Interrupted, Plan, Run, SearchError
-from nasgym.task import Task
+from nasgym.environments.study import Task
+from nasgym.evaluation.evaluation import score
+from nasgym.options import parse_options
+from nasgym.search import estimate as cost
+from nasgym.search import paper as presets
+from nasgym.search.plan import Plan, SearchError
+from nasgym.search.run import Run
+from nasgym.search.signals import Interrupted
 from nasgym.tracking import Detached, Mirror, chosen
 
 
@@ -78,8 +81,8 @@ class Search:
             sys.exit(128 + signal.SIGINT)
         with closing(run.archive()) as archive:
             run.write_best(archive)
-            from nasgym.figures import DRAWN, write_figures
             from nasgym.report import write_report
+            from nasgym.report.figures import DRAWN, write_figures
 
             summary, best = _summary(run, archive), archive.best()
             trials = archive.outlines(DRAWN)
@@ -180,7 +183,7 @@ def _summary(run: Run, archive: Archive) -> dict[str, Any]:
 
 def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
     from nasgym import drawing
-    from nasgym.figures import drawable
+    from nasgym.report.figures import drawable
 
     folder = summary["folder"]
     found = f"{summary['found']} found in the archive, " if summary["found"] else ""

@@ -12,17 +12,18 @@ import tyro
 from rich.markup import escape
 from rich.table import Table
 
-from nasgym.architecture import plain
+from nasgym.analysis.pareto import cost_of, front
 from nasgym.archive import Archive, Trial
 from nasgym.commands.terminal import OUT
-from nasgym.constraints import COSTS
-from nasgym.evaluation import score
+from nasgym.evaluation.evaluation import score
+from nasgym.evaluation.rewards import COSTS
 from nasgym.files import read_json
 from nasgym.networks import parameters, zoo
-from nasgym.pareto import cost_of, front
-from nasgym.registry import did_you_mean
-from nasgym.search import SearchError, archive_of
+from nasgym.options import did_you_mean
+from nasgym.search.plan import SearchError
+from nasgym.search.run import archive_of
 from nasgym.spaces import ConvArchitecture, RecurrentArchitecture
+from nasgym.spaces.plain import plain
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Show:
     def main(self) -> None:
         """Show a run or an architecture."""
         from nasgym import drawing
-        from nasgym.figures import drawable, write
+        from nasgym.report.figures import drawable, write
 
         if self.target.is_dir():
             architecture, heading = self._run()

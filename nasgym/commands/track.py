@@ -8,8 +8,8 @@ from typing import Annotated
 import tyro
 
 from nasgym.commands.terminal import say
-from nasgym.entropy import saved_entropy
-from nasgym.search import Run
+from nasgym.search.entropy import saved_entropy
+from nasgym.search.run import Run
 from nasgym.tracking import MirrorError, chosen
 
 

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from nasgym.architecture import plain
-from nasgym.commands.options import parse_options
 from nasgym.commands.progress import StepDisplay
 from nasgym.commands.terminal import OUT, say
+from nasgym.environments.registry import ENVIRONMENTS
 from nasgym.files import read_json
 from nasgym.networks import zoo
-from nasgym.registry import ENVIRONMENTS, did_you_mean
-from nasgym.search import Interrupted, Run, signals_raise
+from nasgym.options import did_you_mean, parse_options
+from nasgym.search.run import Run
+from nasgym.search.signals import Interrupted, signals_raise
 from nasgym.spaces import read
+from nasgym.spaces.plain import plain
 
 if TYPE_CHECKING:
-    from nasgym.training.final import Final
+    from nasgym.training.final.run import Final
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Train:
         print(json.dumps(result)) if self.json else _print_result(final.folder, result)
 
     def _final(self) -> "Final":
-        from nasgym.training.final import Final, FinalPlan, read_plan
+        from nasgym.training.final.run import Final, FinalPlan, read_plan
 
         given = self._given()
         if (known := read_plan(Path(self.target))) is not None:
@@ -120,7 +121,7 @@ def _chosen(
     architecture: Any, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what says which data: of the `known` what belongs there, and all of the `given`."""
-    from nasgym.training.final import kind_of
+    from nasgym.training.final.run import kind_of
 
     names = kind_of(read(architecture)).OPTIONS
     for name in given:

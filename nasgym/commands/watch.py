@@ -16,10 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from nasgym.archive import Archive, Trial
+from nasgym.commands.live import Display, Panel, Progress, rows
 from nasgym.commands.terminal import OUT, say
-from nasgym.display import Display, Panel, Progress, rows
-from nasgym.evaluation import score
-from nasgym.search import Run
+from nasgym.evaluation.evaluation import score
+from nasgym.search.run import Run
 
 SECONDS = 1.0
 """Between two looks into the archive."""

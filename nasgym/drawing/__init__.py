@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.architecture import plain
 from nasgym.drawing import conv, tree
 from nasgym.drawing.sheet import page
 from nasgym.spaces.conv import ConvArchitecture
+from nasgym.spaces.plain import plain
 from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 
 if TYPE_CHECKING:

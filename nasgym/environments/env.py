@@ -12,9 +12,10 @@ from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
 from nasgym.archive import Archive, Trial
-from nasgym.evaluation import Evaluator, Reward
-from nasgym.space import SearchSpace, Tokens, deepest
-from nasgym.task import Task
+from nasgym.environments.study import Task
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.evaluation.rewards import Reward
+from nasgym.spaces.base import SearchSpace, Tokens, deepest
 
 RENDER_MODES = ("ansi", "rgb_array")
 
@@ -50,7 +51,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     (the default), "accuracy_cubed" (the paper's, section 4.1), "nll" (the geometric mean
     probability given to the right class) or any callable from `Evaluation` to float. A child that
     fails (its training diverges, runs out of time or memory, crashes) earns 0.0; `step` does not
-    raise. `nasgym.constraints.Weighed` weighs what the network costs in any of them.
+    raise. `nasgym.evaluation.constraints.Weighed` weighs what the network costs in any of them.
 
     ## Episode End
     An episode terminates after `episode_length` steps, the length of the longest string under the

@@ -1,6 +1,5 @@
 """The registered environments: ids, and the factories that make them from plain data."""
 
-import difflib
 import inspect
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +10,15 @@ from typing import Any
 import gymnasium as gym
 
 from nasgym import tables
-from nasgym.constraints import COSTS, Weighed
-from nasgym.env import NASEnv
-from nasgym.evaluation import PERPLEXITY_CONSTANT, Evaluator, perplexity, reward_named
-from nasgym.space import SearchSpace
+from nasgym.environments.env import NASEnv
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.evaluation.rewards import COSTS, PERPLEXITY_CONSTANT, Weighed, perplexity, reward_named
+from nasgym.options import did_you_mean
 from nasgym.spaces import PRESETS, ConvSpace, RecurrentSpace
-from nasgym.training.children import ImageChildren, TextChildren
-from nasgym.vector import NASVectorEnv
+from nasgym.spaces.base import SearchSpace
+from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.text.evaluator import TextChildren
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "NAS-Digits-v0": {"data": "digits", "space": "digits"},
@@ -65,8 +66,8 @@ def register() -> None:
         kind = "table" if "table" in options else "text" if "corpus" in options else "image"
         gym.register(
             name,
-            entry_point=f"nasgym.registry:{kind}_env",
-            vector_entry_point=f"nasgym.registry:{kind}_vector_env",
+            entry_point=f"nasgym.environments.registry:{kind}_env",
+            vector_entry_point=f"nasgym.environments.registry:{kind}_vector_env",
             kwargs=options,
         )
 
@@ -82,7 +83,7 @@ def image_env(**options: Any) -> NASEnv:
       `cpus`, `gpus`, `time_limit`, `memory_limit`, `latency`: see `ImageChildren`;
     * `reward`, `archive`, `run`, `grow_by`, `grow_every`, `render_mode`: see `NASEnv`;
     * `cost`, "parameters", "flops" or "latency", which is measured then, with its `target`,
-      `exponent` and `exponent_below`: weighed in any reward, see `nasgym.constraints.Weighed`;
+      `exponent` and `exponent_below`: weighed in any reward, see `nasgym.evaluation.constraints.Weighed`;
     * `max_parameters`, `max_flops`: a child with more is not trained and earns 0.
 
     Raises ValueError for an option there is not or a value it cannot have, and FileNotFoundError
@@ -236,9 +237,3 @@ def _wrong_kinds_named(options: Mapping[str, Any]) -> Iterator[None]:
 
 def _chosen(options: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in names}
-
-
-def did_you_mean(name: str, names: Collection[str]) -> str:
-    """Return "; did you mean ...?" if one of `names` is close to `name`, else a list of them."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"

@@ -10,12 +10,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from nasgym.architecture import plain
 from nasgym.archive import MAIN, Archive, Origin, Proposal, Trial
-from nasgym.constraints import Limited
-from nasgym.evaluation import Cached, Evaluation, Evaluator, Reward, reward_named, reward_of
-from nasgym.moves import Moves
-from nasgym.space import SearchSpace, Tokens, deepest
+from nasgym.environments.transitions import Moves
+from nasgym.evaluation.cache import Cached
+from nasgym.evaluation.constraints import Limited
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.evaluation.rewards import Reward, reward_named, reward_of
+from nasgym.spaces.base import SearchSpace, Tokens, deepest
+from nasgym.spaces.plain import plain
 
 SECONDS_BETWEEN_STATES = 2.0
 """An agent's state is saved at most this often; what it did since is replayed from the archive."""

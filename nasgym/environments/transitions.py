@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.space import SearchSpace
+from nasgym.spaces.base import SearchSpace
 
 
 @dataclass(frozen=True, eq=False)

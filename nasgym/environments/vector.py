@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from nasgym.archive import Archive, Trial
-from nasgym.env import (
+from nasgym.environments.env import (
     RENDER_MODES,
     check_open,
     check_render_mode,
@@ -22,9 +22,10 @@ from nasgym.env import (
     render,
     written_strings,
 )
-from nasgym.evaluation import Evaluator, Reward
-from nasgym.space import SearchSpace
-from nasgym.task import Task
+from nasgym.environments.study import Task
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.evaluation.rewards import Reward
+from nasgym.spaces.base import SearchSpace
 
 Observations = NDArray[np.integer[Any]]
 Outcome = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]

@@ -2,61 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any, Protocol, runtime_checkable
 
-from nasgym.evaluation import Evaluation, Evaluator, Reward, Scored, asynchronous, stream
-
-COSTS = ("parameters", "flops", "latency")
-"""Metrics that say what a network costs: weights, operations of a pass, seconds of a pass."""
-
-EXPONENT = -0.07
-"""With it, twice the cost is worth 5 % more accuracy (Tan et al. 2019, section 3.1)."""
-
-SMALLEST_SHARE = 1e-6
-"""The least share of the target that counts: a network that costs nothing earns no infinity."""
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """A reward in which a cost is weighed: reward * (cost / target) ** exponent.
-
-    The soft constraint of Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for
-    Mobile", equations 2 and 3. It is for rewards that are not negative.
-    """
-
-    reward: Reward
-    """What is weighed against the cost."""
-    cost: str
-    """The metric that is the cost, one of COSTS."""
-    target: float
-    """The cost that leaves the reward as it is."""
-    exponent: float = EXPONENT
-    """At costs above the target, at most 0."""
-    exponent_below: float | None = None
-    """At costs below it; None: the same, 0: what is cheaper than the target earns no more."""
-
-    def __post_init__(self) -> None:
-        if self.cost not in COSTS:
-            raise ValueError(f"cost {self.cost!r} is none of {', '.join(COSTS)}")
-        if not self.target > 0:
-            raise ValueError(f"target must be above 0, not {self.target}")
-        for name in ("exponent", "exponent_below"):
-            if (getattr(self, name) or 0) > 0:
-                raise ValueError(f"{name} must be 0 or less, not {getattr(self, name)}")
-
-    def __call__(self, evaluation: Evaluation) -> float:
-        """Return what `evaluation` earns; raise ValueError if nobody has measured its cost."""
-        if self.cost not in evaluation.metrics:
-            known = ", ".join(name for name in COSTS if name in evaluation.metrics) or "none"
-            raise ValueError(
-                f"cost {self.cost!r} cannot be weighed: of what a child costs the evaluator "
-                f"reports {known}"
-            )
-        share = max(evaluation.metrics[self.cost] / self.target, SMALLEST_SHARE)
-        below = self.exponent if self.exponent_below is None else self.exponent_below
-        return float(self.reward(evaluation) * share ** (self.exponent if share > 1 else below))
+from nasgym.evaluation.evaluation import Evaluation, Scored
+from nasgym.evaluation.evaluator import Evaluator, asynchronous, stream
 
 
 @runtime_checkable

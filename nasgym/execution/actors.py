@@ -1,7 +1,7 @@
 """Actors: objects that live in processes of their own and are asked one thing at a time.
 
 What an actor is asked and answers is plain JSON data, the same wherever it lives: in this process,
-in another one here (`nasgym.actors`), or on a Ray cluster (`nasgym.cluster`). An actor whose
+in another one here (`nasgym.execution.actors`), or on a Ray cluster (`nasgym.execution.ray_cluster`). An actor whose
 process dies is lost with all it held; whoever asked it makes another.
 """
 
@@ -12,41 +12,15 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from nasgym.channel import Channel
-from nasgym.workers import END_WITHIN, ONE_THREAD, search_path
+from nasgym.execution.actor import Actor, ActorFailed, ActorLost, Make, answered
+from nasgym.execution.json_lines import Channel
+from nasgym.execution.local import END_WITHIN, ONE_THREAD, search_path
 
 PLACEMENTS = ("here", "processes", "ray")
 """Where actors can live: in this process, in others on this machine, on the nodes of a cluster."""
-
-Make = Callable[..., Any]
-"""What makes the object that an actor is: a class, or a function on the top level of a module."""
-
-
-class ActorLost(Exception):
-    """The actor's process is dead, and what it held is gone."""
-
-
-class ActorFailed(Exception):
-    """The object raised an exception; the message is its traceback."""
-
-
-class Actor(Protocol):
-    """An object somewhere; every `ask` is followed by one `answer`."""
-
-    def ask(self, method: str, **arguments: Any) -> None:
-        """Have a method of the object called with plain data."""
-        ...
-
-    def answer(self) -> Any:
-        """Wait for what the method returned, plain data; raise ActorLost if it never comes."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
 
 
 def place(placement: str, make: Make, **arguments: Any) -> Actor:
@@ -60,7 +34,7 @@ def place(placement: str, make: Make, **arguments: Any) -> Actor:
     if placement == "processes":
         return ProcessActor(make, **arguments)
     if placement == "ray":
-        from nasgym.cluster import RayActor
+        from nasgym.execution.ray_actor import RayActor
 
         return RayActor(make, **arguments)
     raise ValueError(f"placement {placement!r} is none of {', '.join(PLACEMENTS)}")
@@ -116,7 +90,7 @@ class ProcessActor:
         here, there = socket.socketpair()
         with there:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from nasgym.actors import main; main()"],
+                [sys.executable, "-P", "-c", "from nasgym.execution.actors import main; main()"],
                 stdin=there.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ | ONE_THREAD | {"PYTHONPATH": search_path()},
@@ -182,13 +156,3 @@ def main() -> None:
                 subject = make(**arguments)
                 continue
             channel.send(answered(subject, message["method"], message["arguments"]))
-
-
-def answered(subject: Any, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message that answers a call of a method."""
-    try:
-        return {"answer": getattr(subject, method)(**arguments)}
-    except Exception:
-        import traceback
-
-        return {"error": traceback.format_exc()}

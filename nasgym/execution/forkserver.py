@@ -1,6 +1,6 @@
 """The nursery: a process that pays for imports and data once, then forks a fresh child a task.
 
-`nasgym.workers.Pool` starts it and speaks with it over the socket that is its standard input. It
+`nasgym.execution.local.Pool` starts it and speaks with it over the socket that is its standard input. It
 stays single-threaded: a fork copies only the thread that calls it, and torch in the fork of a
 process that has used several hangs. Whatever a child does to itself, crash, hang, leak, fill the
 memory, ends with the child; the nursery kills what overstays its limits, and ends with its parent.
@@ -27,8 +27,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from nasgym.channel import LONGEST_MESSAGE, Channel, encode
-from nasgym.evaluation import LONGEST_ERROR, Evaluation
+from nasgym.evaluation.evaluation import LONGEST_ERROR, Evaluation
+from nasgym.execution.json_lines import LONGEST_MESSAGE, Channel, encode
 
 Job = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """What trains one child: a task in, the plain form of an `Evaluation` out."""

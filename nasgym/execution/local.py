@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Mapping
 from typing import IO, Any
 
-from nasgym.channel import Channel
-from nasgym.evaluation import Evaluation
-from nasgym.nursery import how_it_ended
-from nasgym.scheduler import Scheduler, Task
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.forkserver import how_it_ended
+from nasgym.execution.json_lines import Channel
+from nasgym.execution.scheduler import Scheduler, Task
 
 START_WITHIN = 900.0
 """Seconds a job may take for its imports and data."""
@@ -41,7 +41,7 @@ class NurseryLost(Exception):
 
 
 class NurseryProcess:
-    """The parent's end of one running nursery (see `nasgym.nursery`)."""
+    """The parent's end of one running nursery (see `nasgym.execution.forkserver`)."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         """Start a nursery and have it set up its job."""
@@ -50,7 +50,12 @@ class NurseryProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         with there:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from nasgym.nursery import main; main()"],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    "from nasgym.execution.forkserver import main; main()",
+                ],
                 stdin=there.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,

@@ -100,3 +100,10 @@ def survey(device: str) -> dict[str, Any]:
         "precision": precision(device),
         "machine": description(device),
     }
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

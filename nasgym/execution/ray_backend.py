@@ -1,7 +1,7 @@
 """Hosts: children on all nodes of a cluster, forked there as they are on one machine.
 
 A host is an actor on a node. It reserves what the children there need and has the very nursery of
-`nasgym.workers` train them, so time and memory limits are the same as here.
+`nasgym.execution.local` train them, so time and memory limits are the same as here.
 """
 
 import asyncio
@@ -18,11 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nasgym.cluster import Cluster, last_line, only_on, ray, survey_here
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.local import (
+    ANSWER_WITHIN,
+    START_WITHIN,
+    LocalBackend,
+    WorkerError,
+    search_path,
+)
+from nasgym.execution.ray_cluster import Cluster, last_line, only_on, ray, survey_here
+from nasgym.execution.scheduler import Task
 from nasgym.files import replacing
-from nasgym.scheduler import Task
-from nasgym.workers import ANSWER_WITHIN, START_WITHIN, LocalBackend, WorkerError, search_path
 
 PATIENCE = 1.0
 """Seconds that the driver waits for news of any host."""
@@ -182,7 +188,7 @@ class RayBackend:
     ) -> None:
         """Prepare; no host is started yet.
 
-        `job`, `settings` and the limits are those of `nasgym.workers.Pool`. `kind` is what
+        `job`, `settings` and the limits are those of `nasgym.execution.local.Pool`. `kind` is what
         `Cluster.survey` returned: a node of another kind is left out, and logged, because its
         children would come out differently. `files` are written once on each node.
         """

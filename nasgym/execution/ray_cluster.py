@@ -7,19 +7,16 @@ handed over is lost with it, and the driver begins that again.
 import importlib
 import math
 import os
-import pickle
 import signal
 import socket
-import sys
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from nasgym.actors import ActorFailed, ActorLost, Make, answered
-from nasgym.workers import WorkerError, search_path
+from nasgym.execution.local import WorkerError
 
 SURVEY_WITHIN = 120.0
 """Seconds the nodes have to say what machines they are."""
@@ -108,7 +105,7 @@ class Cluster:
     def survey(self, device: str) -> dict[str, Any]:
         """Return what kind of machine the nodes are, that of the most children if there are more.
 
-        `device` is that of `nasgym.training.machine.survey`, which is asked on every node that can
+        `device` is that of `nasgym.execution.machine.survey`, which is asked on every node that can
         have a child at all. Raises WorkerError if there is none or none answers, ValueError for
         children on GPUs that take none.
         """
@@ -207,8 +204,8 @@ def _free_resources() -> dict[str, dict[str, float]]:
 
 
 def survey_here(device: str) -> dict[str, Any]:
-    """Return what `nasgym.training.machine.survey` says of this node."""
-    from nasgym.training import machine
+    """Return what `nasgym.execution.machine.survey` says of this node."""
+    from nasgym.execution import machine
 
     return machine.survey(device)
 
@@ -223,53 +220,3 @@ def last_line(error: BaseException) -> str:
     """Return the last line of the message; Ray's begin with whole tracebacks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-class Remote:
-    """The process of an actor on a node."""
-
-    def __init__(self, path: list[str], parcel: bytes) -> None:
-        """Make the object; `path` is the driver's, of use where nodes share its disk."""
-        sys.path.extend(entry for entry in path if entry not in sys.path)
-        make, arguments = pickle.loads(parcel)
-        self._object = make(**arguments)
-
-    def call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method of the object."""
-        return answered(self._object, method, arguments)
-
-
-class RayActor:
-    """An object in a process on some node, see `nasgym.actors.Actor`; it takes no CPU of Ray's."""
-
-    def __init__(self, make: Make, **arguments: Any) -> None:
-        """Start the process on the cluster this one is connected to, else on one of its own."""
-        try:
-            parcel = pickle.dumps((make, arguments))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{error}: what cannot be sent to another process takes placement='here'"
-            ) from None
-        Cluster("ray")
-        placed = ray().remote(Remote).options(num_cpus=0, scheduling_strategy="SPREAD")
-        self._actor = placed.remote(search_path().split(os.pathsep), parcel)
-        self._calls: deque[Any] = deque()
-
-    def ask(self, method: str, **arguments: Any) -> None:
-        """Have the method called."""
-        self._calls.append(self._actor.call.remote(method, arguments))
-
-    def answer(self) -> Any:
-        """Wait for what it returns; raise ActorLost or ActorFailed."""
-        try:
-            answer = ray().get(self._calls.popleft())
-        except ray().exceptions.RayError as error:
-            raise ActorLost(f"an actor on the cluster died: {last_line(error)}") from None
-        if "error" in answer:
-            raise ActorFailed(answer["error"])
-        return answer["answer"]
-
-    def close(self) -> None:
-        """End the process."""
-        if ray().is_initialized():
-            ray().kill(self._actor)

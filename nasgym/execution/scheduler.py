@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from nasgym.architecture import plain
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.spaces.plain import plain
 
 Task = Mapping[str, Any]
 """What tells a job which child to train: plain JSON data."""

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasgym.figures import compared, settling, staleness, write, write_figures
 from nasgym.files import write_atomically
 from nasgym.report.contents import Contents, contents
+from nasgym.report.figures import compared, settling, staleness, write, write_figures
 from nasgym.report.page import page
-from nasgym.search import Run, SearchError
+from nasgym.search.plan import SearchError
+from nasgym.search.run import Run
 
 
 def write_report(runs: Sequence[Run], out: Path, figures: str | None = None) -> list[Path]:
     """Write the page about `runs`, under way or finished, to `out`, and return what was written.
 
-    With `figures`, one of FORMATS of `nasgym.figures`, they are written beside the page, those of
+    With `figures`, one of FORMATS of `nasgym.report.figures`, they are written beside the page, those of
     one run among several into a folder with the number the run has on the page. Raises SearchError
     if no child of a run is finished yet, ArchiveError if nothing was recorded.
     """

@@ -13,13 +13,13 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgym.analysis.choices import Preferences, preferences
+from nasgym.analysis.comparison import Finished
 from nasgym.archive import Trial
-from nasgym.comparison import Finished
-from nasgym.entropy import saved_entropy
-from nasgym.figures import DRAWN
-from nasgym.preferences import Preferences, preferences
-from nasgym.search import Run
-from nasgym.space import SearchSpace, deepest
+from nasgym.report.figures import DRAWN
+from nasgym.search.entropy import saved_entropy
+from nasgym.search.run import Run
+from nasgym.spaces.base import SearchSpace, deepest
 
 TOP = 10
 """Children in the table of the best."""

@@ -17,15 +17,15 @@ from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 from nasgym import drawing
+from nasgym.analysis.choices import Preference, Preferences
+from nasgym.analysis.comparison import TOPS, Comparison, Finished
+from nasgym.analysis.pareto import cost_of, front
 from nasgym.archive import Trial
-from nasgym.comparison import TOPS, Comparison, Finished
+from nasgym.crash_points import crash_point
+from nasgym.drawing.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, colours_of, series
 from nasgym.drawing.sheet import cut
-from nasgym.evaluation import score
-from nasgym.faults import crash_point
+from nasgym.evaluation.evaluation import score
 from nasgym.files import replacing
-from nasgym.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, colours_of, series
-from nasgym.pareto import cost_of, front
-from nasgym.preferences import Preference, Preferences
 from nasgym.spaces import ARCHITECTURES, read
 
 WINDOW = 50

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from nasgym.archive import Trial
-from nasgym.evaluation import score
-from nasgym.figures import WINDOW
-from nasgym.palette import series
+from nasgym.drawing.palette import series
+from nasgym.evaluation.evaluation import score
 from nasgym.report import panels
 from nasgym.report.charts import figure, legend
 from nasgym.report.contents import Contents, size
+from nasgym.report.figures import WINDOW
 from nasgym.report.markup import Markup, document, join, tag
 
 

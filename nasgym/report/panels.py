@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from nasgym import drawing
+from nasgym.analysis.choices import Preference
+from nasgym.analysis.pareto import front
 from nasgym.archive import Trial
-from nasgym.evaluation import score
-from nasgym.figures import WINDOW, drawable, limits, moving_mean, saved
-from nasgym.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, colours_of
-from nasgym.pareto import front
-from nasgym.preferences import Preference
+from nasgym.drawing.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, colours_of
+from nasgym.evaluation.evaluation import score
 from nasgym.report.charts import Chart, Point, Scale, bars, figure, legend, stack
 from nasgym.report.contents import Contents, size
+from nasgym.report.figures import WINDOW, drawable, limits, moving_mean, saved
 from nasgym.report.markup import Markup, join, tag
 
 MOST_COLUMNS = 50

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from nasgym.agents import Agent, make, registered
 from nasgym.archive import Archive
-from nasgym.search import Plan
+from nasgym.search.plan import Plan
 
 
 def saved_entropy(plan: Plan, archive: Archive) -> Sequence[tuple[int, float]]:

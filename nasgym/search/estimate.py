@@ -15,15 +15,17 @@ import numpy as np
 from nasgym.agents import make
 from nasgym.data import load, load_text
 from nasgym.data.text import FEWEST_TRAIN, FEWEST_VALID
-from nasgym.evaluation import Evaluation
+from nasgym.environments.registry import ENVIRONMENTS
+from nasgym.environments.study import Task
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import flops
-from nasgym.registry import ENVIRONMENTS, did_you_mean
-from nasgym.search import Plan, SearchError
-from nasgym.space import SearchSpace
-from nasgym.task import Task
-from nasgym.training.children import ImageChildren, recipe_named
-from nasgym.training.language_recipe import LANGUAGE_RECIPES
-from nasgym.training.recipe import RECIPES
+from nasgym.options import did_you_mean
+from nasgym.search.plan import Plan, SearchError
+from nasgym.spaces.base import SearchSpace
+from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.image.recipe import RECIPES
+from nasgym.training.recipes import recipe_named
+from nasgym.training.text.recipe import LANGUAGE_RECIPES
 
 PROBE_STEPS = 2
 """Steps in an epoch of the probe."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nasgym.search import Plan
+from nasgym.search.plan import Plan
 
 SEARCHES: Mapping[str, Plan] = {
     "paper-cifar10": Plan(

@@ -13,10 +13,10 @@ import gymnasium as gym
 
 from nasgym.agents import AskTellAgent, make
 from nasgym.archive import Saved
-from nasgym.evaluation import Evaluation
-from nasgym.search import Run
-from nasgym.task import BudgetSpent, ReplayError, Task
-from nasgym.vector import NASVectorEnv
+from nasgym.environments.study import BudgetSpent, ReplayError, Task
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.search.run import Run
 
 
 @dataclass(frozen=True)

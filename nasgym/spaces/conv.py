@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from math import inf
 from typing import Any, ClassVar
 
-from nasgym.space import Decision, SearchSpace
+from nasgym.spaces.base import Decision, SearchSpace
 from nasgym.spaces.blocks import Blocks
 from nasgym.spaces.isomorphism import canonical_order
 from nasgym.spaces.layers import LAYER_TYPES, ConvLayer, Layer, layer_type, read_layers

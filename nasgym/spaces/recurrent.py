@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from nasgym.space import Decision, SearchSpace
+from nasgym.spaces.base import Decision, SearchSpace
 
 COMBINATIONS = ("add", "elem_mult", "max")
 """Ways to merge the two inputs of a node, all elementwise."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from nasgym.space import Decision, SearchSpace
+from nasgym.spaces.base import Decision, SearchSpace
 
 
 class Chain(SearchSpace):

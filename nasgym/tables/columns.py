@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nasgym.data.download import data_folder
-from nasgym.space import SearchSpace
+from nasgym.spaces.base import SearchSpace
 from nasgym.tables.table import Floats, TableError
 
 

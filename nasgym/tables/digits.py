@@ -2,7 +2,7 @@
 
 Every network of the space "digits-table" was trained with the recipe "short" on the digits, with
 several seeds that decide its weights, its batches and which images validate it
-(`python -m nasgym.benchmarks.digits_table` makes the file again). 8,000 strings mean them.
+(`python -m nasgym.benchmarks.experiments.digits_table` makes the file again). 8,000 strings mean them.
 """
 
 import json

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.evaluation import Evaluation
-from nasgym.space import SearchSpace
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.spaces.base import SearchSpace
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.archive import Trial
-from nasgym.faults import crash_point
+from nasgym.crash_points import crash_point
 
 
 class MirrorError(Exception):
@@ -102,6 +102,6 @@ def in_a_line(error: Exception) -> str:
 
 def _picture(trial: Trial) -> NDArray[np.uint8]:
     from nasgym import drawing
-    from nasgym.figures import drawable
+    from nasgym.report.figures import drawable
 
     return drawing.rgb(drawable(trial.architecture))

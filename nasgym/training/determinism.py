@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from nasgym.architecture import digest
+from nasgym.spaces.plain import digest
 
 
 def settle() -> None:

@@ -2,7 +2,7 @@
 
 After a search the best architecture is trained again, after a small grid search over a few numbers
 of the recipe (Zoph & Le 2017, sections 4.1 and 4.2). There is one class for each kind of data; all
-else about the final phase is in `nasgym.training.final`.
+else about the final phase is in `nasgym.training.final.run`.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.training import Training
 
 

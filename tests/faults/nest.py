@@ -14,14 +14,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from nasgym import faults
+from nasgym import crash_points as faults
 from nasgym.agents import registered
-from nasgym.nursery import die_with
+from nasgym.execution.forkserver import die_with
 from tests import free_search
 
 IMPORTED_LATE = (
     "matplotlib.pyplot",
-    "nasgym.figures",
+    "nasgym.report.figures",
     "nasgym.report",
     "torch._dynamo",
     "tyro.extras",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nasgym.nursery import Job
+from nasgym.execution.forkserver import Job
 
 JUMPS = itertools.cycle((0.0, 1e7, -1e7))
 
@@ -32,7 +32,7 @@ def with_threads(settings: Mapping[str, Any]) -> Job:
     """Tell with how many threads a child computes."""
     import torch
 
-    from nasgym.training.process import settle
+    from nasgym.training.determinism import settle
 
     settle()
     names = "OMP_NUM_THREADS", "MKL_NUM_THREADS"

@@ -11,10 +11,10 @@ import gymnasium as gym
 
 from nasgym import Evaluation, NASVectorEnv
 from nasgym.agents import registered
-from nasgym.architecture import digest
-from nasgym.cli import main
+from nasgym.commands.main import main
+from nasgym.execution.local import Pool
 from nasgym.spaces import ConvSpace
-from nasgym.workers import Pool
+from nasgym.spaces.plain import digest
 from tests.pools import JOB
 
 ID = "NAS-Soak-v0"

@@ -2,7 +2,7 @@
 
 import time
 
-from nasgym.search import Interrupted, signals_raise
+from nasgym.search.signals import Interrupted, signals_raise
 
 if __name__ == "__main__":
     with signals_raise():

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from nasgym import Archive, NASVectorEnv
-from nasgym.agents.reinforce_async import ReinforceAsync
+from nasgym.agents.reinforce.asynchronous import ReinforceAsync
 from nasgym.archive import Trial
-from nasgym.replay import replay
-from nasgym.search import Run
+from nasgym.search.replay import replay
+from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace
 from tests import free_search
 from tests.faults.table import Seen

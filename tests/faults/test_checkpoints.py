@@ -21,8 +21,8 @@ from nasgym.files import write_atomically
 from nasgym.networks import build
 from nasgym.networks.export import export_network
 from nasgym.spaces import ConvArchitecture, ConvLayer
-from nasgym.training import checkpoint
-from nasgym.training.checkpoint import CheckpointError
+from nasgym.training.final import checkpoint
+from nasgym.training.final.checkpoint import CheckpointError
 from tests.faults.damage import flip_bit, tiny_disk
 from tests.faults.hostile import blobs
 from tests.faults.table import Seen

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from nasgym.archive import Trial
-from nasgym.search import Plan, Run
-from nasgym.task import Task
+from nasgym.environments.study import Task
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
 from tests.faults.table import Seen
 from tests.killing import acknowledged, archive_digest, start
 from tests.nodes import NEEDS_RAY, Nodes, pool, two_nodes
@@ -54,7 +55,7 @@ def test_f34_workers_killed_at_random_cost_no_child(nodes: Nodes, seed: int, see
     with pool(retries=10) as cluster:
         for _, evaluation in cluster.run([{"do": "sleep", "seconds": 0.2}] * 120):
             evaluations.append(evaluation)
-            victims = on_the_nodes(chance.choice(["ray::Host", "nasgym.nursery"]))
+            victims = on_the_nodes(chance.choice(["ray::Host", "nasgym.execution.forkserver"]))
             if victims and len(evaluations) % 6 == 0:
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(victims), signal.SIGKILL)
@@ -107,7 +108,15 @@ def test_f34_the_driver_is_killed(nodes: Nodes, tmp_path: Path, seed: int, seen:
     Run(tmp_path / "here", plan).search()
     chance, kills, slowest = random.Random(seed), 0, 0.0
     there = tmp_path / "there"
-    search = ["nasgym.cli", "search", "NAS-Digits-v0", "--agent", "reinforce", "--children", "24"]
+    search = [
+        "nasgym.commands.main",
+        "search",
+        "NAS-Digits-v0",
+        "--agent",
+        "reinforce",
+        "--children",
+        "24",
+    ]
     search += ["--agent-set", "preset=short", "--set", "epochs=2", "device=cpu"]
     search += ["--workers", "auto", "--out", str(there), "--json"]
     while True:
@@ -116,7 +125,7 @@ def test_f34_the_driver_is_killed(nodes: Nodes, tmp_path: Path, seed: int, seen:
         for line in driver.stdout:
             if acknowledged(line) and kills < 3:
                 time.sleep(chance.random())
-                nurseries = on_the_nodes("nasgym.nursery")
+                nurseries = on_the_nodes("nasgym.execution.forkserver")
                 driver.kill()
                 kills += 1
                 killed = time.monotonic()

@@ -12,11 +12,13 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from nasgym import Archive, Evaluation, cluster
-from nasgym.architecture import plain
+from nasgym import Archive, Evaluation
+from nasgym.execution import ray_cluster as cluster
 from nasgym.networks import zoo
 from nasgym.report import write_report
-from nasgym.search import Plan, Run
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run
+from nasgym.spaces.plain import plain
 from tests import free_search
 from tests.command_line import assert_mistake, run
 from tests.faults.hostile import SCRIPT, blobs

@@ -109,7 +109,7 @@ def test_f02_killed_at_named_points(
 def test_f05_killed_while_children_are_training(
     tmp_path: Path, scale: Scale, seed: int, seen: Seen
 ) -> None:
-    rng, kills, search = random.Random(seed), scale(1, 10), ["nasgym.cli", "search"]
+    rng, kills, search = random.Random(seed), scale(1, 10), ["nasgym.commands.main", "search"]
     search += ["NAS-Digits-v0", "--agent", "random", "--children", str(scale(4, 16))]
     search += ["--num-envs", "2", "--workers", "2", "--set", "epochs=2", "--out"]
     digests = []

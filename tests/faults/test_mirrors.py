@@ -27,7 +27,7 @@ import sys
 import wandb
 from tests import free_search
 free_search.register()
-from nasgym.cli import main
+from nasgym.commands.main import main
 main(sys.argv[1:])
 """
 

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasgym import SearchSpace
-from nasgym.architecture import digest, plain
 from nasgym.networks import build, flops, parameters
 from nasgym.networks.language_size import parameters as language_parameters
 from nasgym.spaces import (
@@ -25,6 +24,7 @@ from nasgym.spaces import (
     RecurrentSpace,
     read,
 )
+from nasgym.spaces.plain import digest, plain
 from nasgym.spaces.recurrent import ACTIVATIONS, COMBINATIONS
 from tests.faults.table import Seen
 from tests.faults.tiers import Scale

@@ -161,7 +161,7 @@ def test_f16_files_of_limited_size(
 @pytest.mark.fault("F16", "disk full behind the standard output (/dev/full)")
 def test_f16_output_that_nobody_can_write(tmp_path: Path, seen: Seen) -> None:
     script = "import sys; from tests import free_search; free_search.register()\n"
-    script += "from nasgym.cli import main; main(sys.argv[1:])"
+    script += "from nasgym.commands.main import main; main(sys.argv[1:])"
     options = ["--agent", "random", "--children", "24", "--out", str(tmp_path)]
     with open("/dev/full", "w") as full:
         process = subprocess.run(

@@ -15,21 +15,22 @@ import torch
 import nasgym
 from nasgym import Archive, Evaluation, NASVectorEnv
 from nasgym.agents import make
-from nasgym.agents.learning import unpacked
-from nasgym.architecture import plain
+from nasgym.agents.torch_state import unpacked
 from nasgym.data import load
+from nasgym.execution.local import Pool
 from nasgym.networks import zoo
 from nasgym.networks.conv import ConvNetwork
 from nasgym.networks.language import LanguageModel
 from nasgym.spaces import ConvArchitecture, ConvLayer, ConvSpace
-from nasgym.training import classify, language
-from nasgym.training.batches import Batches, prepare
-from nasgym.training.children import ImageChildren
-from nasgym.training.classify import initialised, train
-from nasgym.training.final import Final, FinalError, FinalPlan
-from nasgym.training.language_recipe import LANGUAGE_RECIPES
-from nasgym.training.recipe import RECIPES
-from nasgym.workers import Pool
+from nasgym.spaces.plain import plain
+from nasgym.training.final.run import Final, FinalError, FinalPlan
+from nasgym.training.image import loop as classify
+from nasgym.training.image.batches import Batches, prepare
+from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.image.loop import initialised, train
+from nasgym.training.image.recipe import RECIPES
+from nasgym.training.text import loop as language
+from nasgym.training.text.recipe import LANGUAGE_RECIPES
 from tests.faults import odd_jobs
 from tests.faults.table import Seen
 from tests.faults.tiers import Scale

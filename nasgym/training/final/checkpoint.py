@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasgym.faults import crash_point
+from nasgym.crash_points import crash_point
 from nasgym.files import replacing
 
 KIND = b"nasgym checkpoint "

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nasgym.evaluation import Evaluation
-from nasgym.faults import crash_point
+from nasgym.crash_points import crash_point
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.files import read_json, write_atomically
 from nasgym.training.problem import Problem
 

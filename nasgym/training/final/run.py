@@ -20,16 +20,18 @@ from typing import Any, Literal
 import torch
 from filelock import FileLock, Timeout
 
-from nasgym.architecture import digest, plain
-from nasgym.faults import crash_point
+from nasgym.crash_points import crash_point
+from nasgym.execution import machine
 from nasgym.files import read_json, write_atomically
 from nasgym.spaces import ConvArchitecture, read
-from nasgym.training import Training, checkpoint, machine
-from nasgym.training.grid import Grid
-from nasgym.training.image_problem import ImageProblem
+from nasgym.spaces.plain import digest, plain
+from nasgym.training import Training
+from nasgym.training.determinism import child_seed, settle
+from nasgym.training.final import checkpoint
+from nasgym.training.final.grid import Grid
+from nasgym.training.image.problem import ImageProblem
 from nasgym.training.problem import Problem
-from nasgym.training.process import child_seed, settle
-from nasgym.training.text_problem import TextProblem
+from nasgym.training.text.problem import TextProblem
 
 GRID_SHARE = 1 / 5
 """The share of the epochs that a point of the grid is trained for, if nothing else is said."""
@@ -221,7 +223,7 @@ class Final:
         self, problem: Problem, recipe: Any, training: Training, known: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Keep weights and curve, test, and write all that is known about the test."""
-        from nasgym.training.curve import save_curve
+        from nasgym.training.final.curve import save_curve
 
         crash_point("before_test")
         weights = {name: value.cpu() for name, value in training.state()["network"].items()}

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasgym.data.dataset import ImageData
-from nasgym.training.recipe import Recipe
+from nasgym.training.image.recipe import Recipe
 
 AT_ONCE = 1000
 """Images prepared at a time, so that what is made on the way stays small."""

@@ -19,16 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgym.crash_points import crash_point
 from nasgym.data import load
 from nasgym.data.packed import unpack_images
-from nasgym.evaluation import Evaluation
-from nasgym.faults import crash_point
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import build, flops, parameters
 from nasgym.spaces import ConvArchitecture, ConvLayer, read
-from nasgym.training.batches import Batches, prepare
+from nasgym.training.determinism import child_seed, device_of, settle
+from nasgym.training.image.batches import Batches, prepare
+from nasgym.training.image.recipe import Recipe
 from nasgym.training.latency import latency
-from nasgym.training.process import child_seed, device_of, settle
-from nasgym.training.recipe import Recipe
 
 STEPS_UNWATCHED = 50
 """Steps between two looks at the loss on a GPU, where each look waits for all that is queued."""

@@ -9,14 +9,14 @@ from torch import nn
 
 from nasgym.data import load
 from nasgym.data.final import load_test
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.machine import precision
 from nasgym.spaces import ConvArchitecture
-from nasgym.training.batches import prepare
-from nasgym.training.children import recipe_named
-from nasgym.training.classify import Classification, adapted, initialised, train, validate
-from nasgym.training.machine import precision
+from nasgym.training.image.batches import prepare
+from nasgym.training.image.loop import Classification, adapted, initialised, train, validate
+from nasgym.training.image.recipe import DROPS, RECIPES, Recipe
 from nasgym.training.problem import Problem, combinations
-from nasgym.training.recipe import DROPS, RECIPES, Recipe
+from nasgym.training.recipes import recipe_named
 
 NORM_EPSILONS = (1e-5, 1e-3)
 """Tried in the batch normalisation."""

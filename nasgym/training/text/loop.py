@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from nasgym.data import TextData, load_text
 from nasgym.data.packed import unpack_text
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks.language import LanguageModel, State
 from nasgym.networks.language_size import Cell, hidden_for
 from nasgym.spaces import LSTMArchitecture, read
-from nasgym.training.language_recipe import LanguageRecipe
+from nasgym.training.determinism import child_seed, device_of, settle
 from nasgym.training.latency import latency
-from nasgym.training.process import child_seed, device_of, settle
+from nasgym.training.text.recipe import LanguageRecipe
 
 UNKNOWN = -100
 """The target of what is not to be predicted; torch leaves it out of the loss."""
@@ -295,7 +295,7 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     of a file that `nasgym.data.packed.pack` made; "recipe" (the fields of a `LanguageRecipe`),
     "seed", "device", "precision" and perhaps "latency" (whether to measure the seconds that a
     trained model takes for the next token); tasks and outcomes are those of
-    `nasgym.training.classify.job`.
+    `nasgym.training.image.loop.job`.
     """
     settle()
     if "packed" in settings:

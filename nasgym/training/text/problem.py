@@ -8,14 +8,14 @@ import torch
 
 from nasgym.data import load_text
 from nasgym.data.final import load_test_text
-from nasgym.evaluation import Evaluation
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.machine import precision
 from nasgym.networks.language import LanguageModel
 from nasgym.networks.language_size import Cell
-from nasgym.training.children import recipe_named
-from nasgym.training.language import LanguageModelling, model_of, prepare, train, validate
-from nasgym.training.language_recipe import LANGUAGE_RECIPES, LanguageRecipe
-from nasgym.training.machine import precision
 from nasgym.training.problem import Problem, combinations
+from nasgym.training.recipes import recipe_named
+from nasgym.training.text.loop import LanguageModelling, model_of, prepare, train, validate
+from nasgym.training.text.recipe import LANGUAGE_RECIPES, LanguageRecipe
 
 DROPOUTS = ("dropout", "embedding_dropout", "recurrent_dropout")
 """The kinds of dropout; the grid raises all together."""

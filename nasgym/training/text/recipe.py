@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from nasgym.training.recipe import rise_and_fall
+from nasgym.training.image.recipe import rise_and_fall
 
 
 @dataclass(frozen=True)

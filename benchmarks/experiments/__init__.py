@@ -1,0 +1,1 @@
+"""Experiments behind figures in the documentation."""

@@ -1,0 +1,1 @@
+"""The leaderboard: agents by tasks by seeds, scored and drawn."""

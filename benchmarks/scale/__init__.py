@@ -1,0 +1,1 @@
+"""How the driver of a search scales with the number of workers."""

@@ -1,0 +1,5 @@
+"""python -m nasgym.benchmarks.scale."""
+
+from nasgym.benchmarks.scale.scale import main
+
+main()

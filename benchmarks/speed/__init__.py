@@ -1,0 +1,1 @@
+"""Speed of every hot path against the naive way."""

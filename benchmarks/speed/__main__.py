@@ -1,0 +1,5 @@
+"""python -m nasgym.benchmarks.speed."""
+
+from nasgym.benchmarks.speed.speed import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m nasgym: the command line."""
+
+from nasgym.commands.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Gymnasium environments over a study of architectures."""

@@ -1,0 +1,1 @@
+"""Execution of children: scheduling, worker processes, Ray."""

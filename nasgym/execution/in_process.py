@@ -1,0 +1,44 @@
+"""A backend that trains children in the calling process, for debugging."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pkgutil import resolve_name
+from typing import Any
+
+from nasgym.evaluation.evaluation import Evaluation
+from nasgym.execution.forkserver import lacks_memory
+from nasgym.execution.scheduler import Task
+
+
+class ThisProcess:
+    """A backend that trains in this process, one child after the other, without limits."""
+
+    workers = 1
+
+    def __init__(self, job: str, settings: Mapping[str, Any]) -> None:
+        """Have `job` set up with `settings` when the first child is trained."""
+        self._set_up = partial(resolve_name(job), settings)
+        self._run: Callable[[Task], Mapping[str, Any]] | None = None
+        self._begun: list[tuple[int, Task]] = []
+
+    def begin(self, ticket: int, task: Task) -> None:
+        """Take in a task."""
+        self._begun.append((ticket, task))
+
+    def ended(self) -> list[tuple[int, Evaluation]]:
+        """Train the child that was begun."""
+        begun, self._begun = self._begun, []
+        return [(ticket, self._trained(task)) for ticket, task in begun]
+
+    def stop(self) -> None:
+        """Forget what was begun."""
+        self._begun = []
+
+    def _trained(self, task: Task) -> Evaluation:
+        self._run = self._run or self._set_up()
+        try:
+            return Evaluation.from_plain(self._run(task))
+        except Exception:
+            status = "oom" if lacks_memory(traceback.format_exc()) else "exception"
+            return Evaluation(status=status, error=traceback.format_exc())

@@ -1,0 +1,1 @@
+"""Searches that live in a folder and resume."""

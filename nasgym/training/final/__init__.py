@@ -1,0 +1,1 @@
+"""The final phase: train the best architecture to convergence and test it."""
