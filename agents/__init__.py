@@ -6,11 +6,13 @@ The names are entry points of the group "nasgym.agents", so any installed packag
 if __name__ == "agents":
     raise ImportError("import this folder as nasgym.agents; `agents` is another package's name")
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from nasgym.agents.base import Agent, AskTellAgent, SearchOnly
-from nasgym.options import did_you_mean
+from nasgym.errors import InvalidInput
+from nasgym.options import check_options, did_you_mean, types_of
 
 GROUP = "nasgym.agents"
 
@@ -20,11 +22,10 @@ def registered() -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
 
-def make(name: str, seed: int = 0, **options: Any) -> Agent:
-    """Make the agent called `name` with its own `options`.
+def load(name: str) -> Callable[..., Any]:
+    """Return the class of the agent called `name`, or what "package.module:Class" names.
 
-    `name` may also be "package.module:Class". Raises ValueError, in one line, for a name or an
-    option there is not.
+    Raises InvalidInput, in one line, for an unknown name or a class that cannot be imported.
     """
     points = registered()
     if ":" in name:
@@ -32,16 +33,33 @@ def make(name: str, seed: int = 0, **options: Any) -> Agent:
     elif name in points:
         point = points[name]
     else:
-        raise ValueError(f"there is no agent {name!r}{did_you_mean(name, list(points))}")
+        raise InvalidInput(f"there is no agent {name!r}{did_you_mean(name, list(points))}")
     try:
-        kind = point.load()
+        kind: Callable[..., Any] = point.load()
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"agent {name!r} cannot be loaded: {error}") from error
-    try:
-        agent = kind(seed=seed, **options)
-    except TypeError as error:
-        raise ValueError(f"agent {name!r} does not take these options: {error}") from error
+        raise InvalidInput(f"agent {name!r} cannot be loaded: {error}") from error
+    return kind
+
+
+def make(name: str, seed: int = 0, **options: Any) -> Agent:
+    """Make the agent called `name` with its own `options`.
+
+    `name` may also be "package.module:Class", of any class with a method `search(env, budget)`.
+    Raises InvalidInput, in one line, for an unknown name or option, or a value of the wrong type.
+    """
+    kind = load(name)
+    known = types_of(kind)
+    checked = check_options({"seed": seed, **options}, known, f"agent {name!r}")
+    agent = kind(**checked)
     return agent if isinstance(agent, Agent) else SearchOnly(agent)
 
 
-__all__ = ["Agent", "AskTellAgent", "make", "registered"]
+def resolve_options(name: str, options: Mapping[str, Any], budget: int) -> dict[str, Any]:
+    """Return `options` of the agent called `name` with all that depends on the budget decided."""
+    kind = load(name)
+    if isinstance(kind, type) and issubclass(kind, Agent):
+        return kind.resolve_options(dict(options), budget)
+    return dict(options)
+
+
+__all__ = ["Agent", "AskTellAgent", "load", "make", "registered", "resolve_options"]

@@ -1,17 +1,20 @@
-"""An agent: whatever searches an environment within a budget of children.
+"""The interface of agents: objects that search an environment within a budget of children.
 
-`Agent.search` is all that is required. An agent that can also save its state is resumed from it;
-one that cannot is resumed by replaying the archive from the start.
+Only `Agent.search` is required. An agent that saves its state is resumed from it; another one is
+resumed by replaying the archive from the start.
 """
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from nasgym.archive import Trial
+from nasgym.environments.env import NASEnv
+from nasgym.environments.study import Study
+from nasgym.environments.vector import NASVectorEnv
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
@@ -20,21 +23,35 @@ class Agent(ABC):
 
     in_waves: bool = True
     """Whether `search` waits for a whole batch of children before it proposes others."""
+    batch: int | None = None
+    """Children proposed at a time; None: as many as the environment runs in parallel."""
+    one_by_one: bool = False
+    """Whether the agent can learn from one child while others are in training: then it can also
+    search asynchronously."""
 
     @abstractmethod
-    def search(self, env: Any, budget: int) -> None:
+    def search(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Search `env` until it has finished `budget` children.
 
-        `env` is one of this project's environments, single or vector, wrapped or not. It counts
-        the children (`env.unwrapped.trials`) and records every one; the agent returns nothing.
+        `env.unwrapped.study` counts the children (`trials`) and records them; the agent returns
+        nothing. Gymnasium's wrappers around `env` are allowed.
         """
 
+    def search_asynchronously(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
+        """Search like `search`, but propose a string as soon as a worker is free."""
+        raise ValueError(f"{type(self).__name__} learns from batches, not one by one")
+
+    @classmethod
+    def resolve_options(cls, options: dict[str, Any], budget: int) -> dict[str, Any]:
+        """Return the options for a search of `budget` children, such as the preset for it."""
+        return options
+
     def state(self) -> bytes | None:
-        """Return all that the agent's next proposal depends on, or None if that cannot be saved."""
+        """Return everything that the next proposal depends on; None if that cannot be saved."""
         return None
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned."""
+        """Go back to the point where `state` was returned."""
         raise NotImplementedError(f"{type(self).__name__} saves no state")
 
     def entropy(self) -> list[tuple[int, float]]:
@@ -42,28 +59,29 @@ class Agent(ABC):
         return []
 
 
-class SearchOnly(Agent):
-    """An agent that has a `search` method and nothing else."""
+class Searches(Protocol):
+    """Any object with a method `search`."""
 
-    def __init__(self, agent: Any) -> None:
+    def search(self, env: Any, budget: int) -> None:
+        """Search `env` until it has finished `budget` children."""
+        ...
+
+
+class SearchOnly(Agent):
+    """An agent that has a method `search` and nothing else."""
+
+    def __init__(self, agent: Searches) -> None:
         """Let `agent` search."""
         self.agent = agent
 
-    def search(self, env: Any, budget: int) -> None:
+    def search(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Search as the agent does, but never beyond the budget."""
-        with env.unwrapped.limited_to(budget):
+        with env.unwrapped.study.limited_to(budget):
             self.agent.search(env, budget)
 
 
 class AskTellAgent(Agent):
-    """An agent that proposes whole strings and learns from the trials they became."""
-
-    batch: int | None = None
-    """Children proposed at a time; None: as many as the environment runs in parallel."""
-
-    one_by_one: bool = False
-    """Whether it learns from a child as well as from a batch, while others are being trained: then
-    it can also search asynchronously."""
+    """An agent that proposes whole strings and learns from their trials."""
 
     @abstractmethod
     def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
@@ -71,43 +89,43 @@ class AskTellAgent(Agent):
 
     @abstractmethod
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Take in the trials that the last proposal became, in order."""
+        """Learn from the trials of the last proposal, in order."""
 
-    def search(self, env: Any, budget: int) -> None:
+    def search(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Propose, train, learn and save, until `budget` children are finished."""
-        env = env.unwrapped
-        while (left := budget - env.trials) > 0:
-            env.check_seconds()
-            strings = self.propose(env.space, min(self.batch or env.num_envs, left))
-            self.learn(env.play(strings))
-            env.checkpoint(self.state)
+        study = env.unwrapped.study
+        while (left := budget - study.trials) > 0:
+            study.check_seconds()
+            strings = self.propose(study.space, min(self.batch or study.num_envs, left))
+            self.learn(study.play(strings))
+            study.checkpoint(self.state)
 
-    def search_asynchronously(self, env: Any, budget: int) -> None:
+    def search_asynchronously(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Search like `search`, but propose a string as soon as a worker is free.
 
-        No worker waits for the others of a wave. What is proposed depends on the order in which
-        children finish, so a seed does not repeat the search; the archive does, when it goes on.
+        No worker waits for the others of a wave. The proposals depend on the order in which
+        children finish, so a seed does not repeat the search; resuming from the archive does.
         """
         if not self.one_by_one:
-            raise ValueError(f"{type(self).__name__} learns from batches, not one by one")
-        env = env.unwrapped
-        while env.wants(budget) or env.under_way:
-            with env.gathering():
-                while env.wants(budget):
-                    env.submit(self.propose(env.space, 1))
-            for trial in env.finished():
+            super().search_asynchronously(env, budget)
+        study = env.unwrapped.study
+        while study.should_submit(budget) or study.in_flight:
+            with study.gathering():
+                while study.should_submit(budget):
+                    study.submit(self.propose(study.space, 1))
+            for trial in study.finished():
                 self.learn([trial])
-            env.checkpoint(self.state)
+            study.checkpoint(self.state)
 
 
-def resume(agent: Agent, env: Any) -> bool:
-    """Go back to the agent's last state in the archive of `env`; return whether there is one.
+def resume(agent: Agent, study: Study) -> bool:
+    """Restore the agent's last state in the archive; return whether there is one.
 
-    What happened since is replayed as the agent goes on.
+    Later trials are replayed while the agent goes on.
     """
-    for saved in env.archive.agent_states():
+    for saved in study.archive.agent_states():
         agent.restore(saved.state)
-        env.resume(saved.trials, saved.proposals)
+        study.resume(saved.trials, saved.proposals)
         return True
     return False
 

@@ -1,26 +1,135 @@
-"""Options of environments and agents, as "name=value" on the command line."""
+"""Options by name: read from the command line, and checked against dataclasses and signatures."""
 
 import difflib
+import inspect
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import os
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Union
+
+from nasgym.errors import InvalidInput
+
+KINDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+"""The types that an option may have, in words."""
+
+ANY_NAME = "**"
+"""Among known options: any other name is known too."""
 
 
-def parse_options(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """Return "name=value" pairs as a dict; a value is read as JSON where it is JSON."""
-    options = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
+def parse_options(groups: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """Return "name=value" pairs, in groups as they were given, as a dict.
+
+    A value is read as JSON if it is JSON, else as text. Raises InvalidInput for a pair without a
+    name or a value, and for a name that is given twice with two values.
+    """
+    options: dict[str, Any] = {}
+    for pair in (pair for group in groups for pair in group):
+        name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise ValueError(f"{pair!r} is no option: write NAME=VALUE")
+            raise InvalidInput(f"{pair!r} is no option: write NAME=VALUE")
         try:
-            options[name] = json.loads(value)
+            value = json.loads(text)
         except json.JSONDecodeError:
-            options[name] = value
+            value = text
+        if name in options and options[name] != value:
+            raise InvalidInput(
+                f"option {name!r} is given twice, as {options[name]!r} and {value!r}: give it once"
+            )
+        options[name] = value
     return options
+
+
+def check_options(
+    options: Mapping[str, Any], known: Mapping[str, Any], owner: str = ""
+) -> dict[str, Any]:
+    """Return `options` with values of the types that `known` has by name.
+
+    Lists become tuples and paths become text where the type says so. Raises InvalidInput
+    for a name that `known` lacks or a value of another type. `owner` opens the message.
+    """
+    for name in options:
+        if name not in known and ANY_NAME not in known:
+            subject = f"{owner} has" if owner else "there is"
+            raise InvalidInput(f"{subject} no option {name!r}{did_you_mean(name, list(known))}")
+    return {name: _checked(name, value, known.get(name, Any)) for name, value in options.items()}
+
+
+def types_of(kind: type | Callable[..., Any]) -> dict[str, Any]:
+    """Return the names and types of a dataclass's fields, or of a function's keyword arguments.
+
+    A function that takes any other names has the key ANY_NAME too.
+    """
+    if is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return {each.name: hints[each.name] for each in fields(kind) if each.init}
+    parameters = inspect.signature(kind).parameters
+    try:
+        function = getattr(kind, "__init__") if isinstance(kind, type) else kind  # noqa: B009
+        hints = typing.get_type_hints(function)
+    except NameError:  # of a name that only type checkers import: its types are not checked
+        hints = {}
+    types = {
+        name: hints.get(name, Any)
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    }
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        types[ANY_NAME] = Any
+    return types
 
 
 def did_you_mean(name: str, names: Collection[str]) -> str:
     """Return "; did you mean ...?" if one of `names` is close to `name`, else a list of them."""
     close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+    known = ", ".join(name for name in names if name != ANY_NAME)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {known}"
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    for each in _alternatives(kind):
+        converted = _converted(value, each)
+        if converted is not NotImplemented:
+            return converted
+    words = [_words(each) for each in _alternatives(kind) if each is not NoneType]
+    raise InvalidInput(f"{name} must be {' or '.join(words)}, not {value!r}")
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """Return `value` as a `kind`; NotImplemented if it is something else."""
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [arguments[0]] * len(value) if arguments[-1:] == (...,) else list(arguments)
+        items = [_converted(item, each) for item, each in zip(value, kinds, strict=False)]
+        return NotImplemented if NotImplemented in items or len(kinds) != len(value) else (*items,)
+    if origin is float and type(value) is int:
+        return value  # as it is: it may be part of a digest
+    if origin is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if origin in (int, float, bool, str):
+        return value if type(value) is origin else NotImplemented
+    if origin is NoneType:
+        return value if value is None else NotImplemented
+    if origin in (Mapping, dict):
+        return value if isinstance(value, Mapping) else NotImplemented
+    return value
+
+
+def _words(kind: Any) -> str:
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is tuple:
+        return f"a list of {_words(arguments[0]).removeprefix('a ')}s" if arguments else "a list"
+    return KINDS.get(dict if origin is Mapping else origin, str(kind))

@@ -90,6 +90,6 @@ class _Flaky:
 
 def _strings(agent: Any, space: SearchSpace, budget: int) -> list[tuple[int, ...]]:
     envs = NASVectorEnv(space, _Flaky(), num_envs=4)
-    with envs.limited_to(budget):
+    with envs.study.limited_to(budget):
         agent.search(envs, budget)
     return [trial.tokens for trial in envs.archive]

@@ -17,7 +17,7 @@ from nasgym.agents.base import resume
 from nasgym.archive import Trial
 from nasgym.environments.study import ReplayError
 from nasgym.evaluation.cache import Cached
-from nasgym.evaluation.constraints import Limited
+from nasgym.evaluation.constraints import CostLimits
 from nasgym.evaluation.evaluator import InTurn
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
@@ -212,7 +212,7 @@ def test_wrappers_pass_children_on_one_by_one() -> None:
         def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
             return [Evaluation(accuracy=1 / each) for each in architectures]
 
-    limited = Limited(Priced(), {"parameters": 2})
+    limited = CostLimits(Priced(), {"parameters": 2})
     tickets = limited.submit([3, 1, 2])
     ended: dict[int, Evaluation] = {}
     while news := limited.finished():

@@ -13,7 +13,7 @@ from nasgym.evaluation.evaluation import Evaluation
 from nasgym.evaluation.evaluator import Evaluator, Streaming
 from nasgym.execution import machine
 from nasgym.spaces import ConvArchitecture, ConvLayer
-from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.image.evaluator import ImageEvaluator
 
 SMALL: dict[str, Any] = {"epochs": 1, "train_size": 64, "valid_size": 100, "device": "cpu"}
 
@@ -22,8 +22,8 @@ BAD = ConvArchitecture((ConvLayer(3, 3, 8, inputs=(4,)),))
 
 
 @pytest.fixture(scope="module")
-def evaluator() -> Iterator[ImageChildren]:
-    evaluator = ImageChildren(workers=2, **SMALL)
+def evaluator() -> Iterator[ImageEvaluator]:
+    evaluator = ImageEvaluator(workers=2, **SMALL)
     yield evaluator
     evaluator.close()
 
@@ -32,7 +32,7 @@ def bits(evaluation: Evaluation) -> tuple[Any, ...]:
     return evaluation.accuracy, evaluation.status, json.dumps(evaluation.metrics)
 
 
-def test_children_are_trained_in_order_and_a_bad_one_is_data(evaluator: ImageChildren) -> None:
+def test_children_are_trained_in_order_and_a_bad_one_is_data(evaluator: ImageEvaluator) -> None:
     evaluations = evaluator.evaluate([GOOD[2], BAD, GOOD[0]])
     assert [evaluation.status for evaluation in evaluations] == ["ok", "invalid", "ok"]
     assert "layer 1" in evaluations[1].error
@@ -41,26 +41,26 @@ def test_children_are_trained_in_order_and_a_bad_one_is_data(evaluator: ImageChi
 
 
 def test_the_bits_do_not_depend_on_where_and_with_whom_a_child_is_trained(
-    evaluator: ImageChildren,
+    evaluator: ImageEvaluator,
 ) -> None:
     together = dict(evaluator.stream(GOOD))
-    here = ImageChildren(workers=0, **SMALL)
+    here = ImageEvaluator(workers=0, **SMALL)
     assert here.context == evaluator.context
     alone = [here.evaluate([architecture])[0] for architecture in reversed(GOOD)]
     assert [bits(together[index]) for index in (2, 1, 0)] == list(map(bits, alone))
     assert len(set(map(bits, alone))) == 3
 
 
-def test_it_is_an_evaluator_that_streams_and_knows_its_images(evaluator: ImageChildren) -> None:
+def test_it_is_an_evaluator_that_streams_and_knows_its_images(evaluator: ImageEvaluator) -> None:
     checked: Evaluator = evaluator
     assert isinstance(checked, Streaming)
     assert evaluator.input_shape == (1, 8, 8)
     assert evaluator.outputs == 10
-    assert ImageChildren(workers=0, image_size=4, **SMALL).input_shape == (1, 4, 4)
+    assert ImageEvaluator(workers=0, image_size=4, **SMALL).input_shape == (1, 4, 4)
 
 
 def test_a_child_that_takes_too_long_is_data() -> None:
-    evaluator = ImageChildren(workers=1, epochs=500, time_limit=0.5, device="cpu")
+    evaluator = ImageEvaluator(workers=1, epochs=500, time_limit=0.5, device="cpu")
     evaluation = evaluator.evaluate(GOOD[:1])[0]
     evaluator.close()
     assert evaluation.status == "timeout"
@@ -70,14 +70,14 @@ def test_a_child_that_takes_too_long_is_data() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits memory")
 def test_a_child_that_needs_too_much_memory_is_data() -> None:
     large = ConvArchitecture((ConvLayer(7, 7, 512), ConvLayer(7, 7, 512, inputs=(1,))))
-    evaluator = ImageChildren(workers=1, memory_limit=0.02, **SMALL)
+    evaluator = ImageEvaluator(workers=1, memory_limit=0.02, **SMALL)
     evaluations = evaluator.evaluate([large, GOOD[0]])
     evaluator.close()
     assert [evaluation.status for evaluation in evaluations] == ["oom", "ok"]
 
 
 def test_a_failure_in_this_process_is_data_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluator = ImageChildren(workers=0, **SMALL)
+    evaluator = ImageEvaluator(workers=0, **SMALL)
     for error, status in ((MemoryError(), "oom"), (KeyError("x"), "exception")):
 
         def fail(*_: Any, error: Exception = error) -> None:
@@ -91,7 +91,7 @@ def test_a_failure_in_this_process_is_data_too(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_context_names_what_decides_the_outcome_and_nothing_else() -> None:
     def context(**options: Any) -> str:
-        return ImageChildren(**SMALL | options).context
+        return ImageEvaluator(**SMALL | options).context
 
     assert context(workers=0) == context(workers=2, time_limit=9.0, memory_limit=2.0)
     changes: list[dict[str, Any]] = [
@@ -128,19 +128,19 @@ def test_the_context_names_what_decides_the_outcome_and_nothing_else() -> None:
 )
 def test_what_cannot_be_is_refused_at_once(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words) as error:
-        ImageChildren(**options)
+        ImageEvaluator(**options)
     assert "\n" not in str(error.value)
 
 
 def test_missing_data_are_missed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="nasgym data cifar10"):
-        ImageChildren("cifar10")
+        ImageEvaluator("cifar10")
 
 
 def test_torch_is_not_imported_before_a_child_is_trained() -> None:
     code = (
-        "import sys; from nasgym.training.evaluator import ImageChildren; ImageChildren()\n"
+        "import sys; from nasgym.training.evaluator import ImageEvaluator; ImageEvaluator()\n"
         "print('torch' in sys.modules)"
     )
     answer = subprocess.run(

@@ -25,7 +25,7 @@ from nasgym.execution.ray_backend import laid_out
 from nasgym.execution.ray_cluster import Cluster, Share, ray
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
-from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.image.evaluator import ImageEvaluator
 from tests.killing import archive_digest
 from tests.nodes import KIND, NEEDS_RAY, Nodes, pool, two_nodes
 from tests.pools import JOB
@@ -74,9 +74,9 @@ def test_a_share_says_how_many_children_a_node_takes() -> None:
 
 def test_mistakes_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="workers must be a number, 'ray', 'auto' or"):
-        ImageChildren(workers="many")
+        ImageEvaluator(workers="many")
     with pytest.raises(ValueError, match="gpus must be"):
-        ImageChildren(workers="auto", gpus=1.5)
+        ImageEvaluator(workers="auto", gpus=1.5)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match="pip install 'nasgym\\[ray\\]'"):
         ray()
@@ -161,9 +161,9 @@ def test_its_speed_is_measured(nodes: Nodes) -> None:
 @NEEDS_RAY
 def test_nodes_that_cannot_train_are_left_out(nodes: Nodes) -> None:
     with pytest.raises(ValueError, match=r"needs gpus=\.\.\., such as 1 or 0\.25"):
-        ImageChildren(workers="auto", device="cuda")
+        ImageEvaluator(workers="auto", device="cuda")
     with pytest.raises(WorkerError, match="no node of the cluster has the 1 CPUs and"):
-        ImageChildren(workers="auto", gpus=0.5)
+        ImageEvaluator(workers="auto", gpus=0.5)
     with (
         pool("tests.jobs:without_data") as cluster,
         pytest.raises(WorkerError, match=r"cannot start.*no data in /nowhere: run `fetch`"),

@@ -9,14 +9,14 @@ import pytest
 
 from nasgym import Evaluation, NASVectorEnv
 from nasgym.archive import Archive
-from nasgym.evaluation.constraints import Limited, refused
-from nasgym.evaluation.rewards import REWARDS, Weighed, accuracy
+from nasgym.evaluation.constraints import CostLimits, refused
+from nasgym.evaluation.rewards import REWARDS, CostWeightedReward, accuracy
 from nasgym.networks import flops, parameters
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.spaces import ConvArchitecture, ConvLayer, LSTMArchitecture
-from nasgym.training.image.evaluator import ImageChildren
-from nasgym.training.text.evaluator import TextChildren
+from nasgym.training.image.evaluator import ImageEvaluator
+from nasgym.training.text.evaluator import TextEvaluator
 from tests.spaces import Numbers, Stack
 
 SMALL = ConvArchitecture((ConvLayer(3, 3, 8),))
@@ -32,18 +32,18 @@ def child(**metrics: Any) -> Evaluation:
 
 
 def test_the_reward_is_that_of_mnasnet() -> None:
-    weighed = Weighed(accuracy, "flops", target=100.0)
+    weighed = CostWeightedReward(accuracy, "flops", target=100.0)
     assert weighed(child(flops=100)) == 0.8
     # Section 3.1: twice the latency and 5 % more accuracy earn about the same.
     assert 1.05 * weighed(child(flops=200)) == pytest.approx(weighed(child(flops=100)), rel=1e-3)
-    hard = Weighed(accuracy, "flops", target=100.0, exponent=-1.0, exponent_below=0.0)
+    hard = CostWeightedReward(accuracy, "flops", target=100.0, exponent=-1.0, exponent_below=0.0)
     assert hard(child(flops=50)) == 0.8 and hard(child(flops=400)) == 0.8 / 4
 
 
 @pytest.mark.parametrize("name", REWARDS)
 def test_every_reward_can_be_weighed(name: str) -> None:
     evaluation = child(parameters=400, nll=0.5, perplexity=90.0)
-    weighed = Weighed(REWARDS[name], "parameters", target=100.0, exponent=-0.5)
+    weighed = CostWeightedReward(REWARDS[name], "parameters", target=100.0, exponent=-0.5)
     assert weighed(evaluation) == pytest.approx(REWARDS[name](evaluation) / 2)
     assert 0 < weighed(child(parameters=0, nll=0.5, perplexity=90.0)) < 1e9
 
@@ -59,12 +59,12 @@ def test_every_reward_can_be_weighed(name: str) -> None:
 )
 def test_a_weight_that_makes_no_sense_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Weighed(**{"reward": accuracy, "cost": "flops", "target": 1.0, **options})
+        CostWeightedReward(**{"reward": accuracy, "cost": "flops", "target": 1.0, **options})
 
 
 def test_a_cost_that_is_not_measured_is_named() -> None:
     with pytest.raises(ValueError, match=r"'latency' cannot be weighed.*reports flops$"):
-        Weighed(accuracy, "latency", target=1.0)(child(flops=3))
+        CostWeightedReward(accuracy, "latency", target=1.0)(child(flops=3))
 
 
 # Limits -----------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Sized(Numbers):
 
 def test_a_child_beyond_a_limit_is_declared_and_not_trained() -> None:
     inner = Sized()
-    evaluations = Limited(inner, {"parameters": 2000}).evaluate([[1] * 3, [1], [1] * 2, [2] * 4])
+    evaluations = CostLimits(inner, {"parameters": 2000}).evaluate([[1] * 3, [1], [1] * 2, [2] * 4])
     assert inner.asked == [[1], [1] * 2]
     assert [each.status for each in evaluations] == ["invalid", "ok", "ok", "invalid"]
     assert evaluations[1:3] == Numbers().evaluate([[1], [1] * 2])
@@ -169,7 +169,7 @@ def test_options_weigh_any_reward_and_set_limits() -> None:
     expected = small.accuracy**3 * (small.metrics["flops"] / 1e5) ** -0.5
     assert small.reward == pytest.approx(expected) and small.status == "ok"
     assert refused(large) and large.reward == 0
-    assert isinstance(envs.evaluator, ImageChildren)
+    assert isinstance(envs.evaluator, ImageEvaluator)
 
 
 def test_latency_in_the_reward_is_measured() -> None:
@@ -207,9 +207,11 @@ def test_options_that_cannot_be_are_named(name: str, options: dict[str, Any], me
 
 
 def test_children_that_classify_know_their_costs_and_refuse_untrained() -> None:
-    evaluator = ImageChildren(workers=0, **QUICK)
+    evaluator = ImageEvaluator(workers=0, **QUICK)
     most = parameters(SMALL, *DIGITS)
-    refusal, bad, trained = Limited(evaluator, {"parameters": most}).evaluate([LARGE, BAD, SMALL])
+    refusal, bad, trained = CostLimits(evaluator, {"parameters": most}).evaluate(
+        [LARGE, BAD, SMALL]
+    )
     assert refusal.error.startswith(f"{parameters(LARGE, *DIGITS):,} parameters, more than")
     assert refusal.metrics["flops"] == flops(LARGE, *DIGITS)
     assert "layer 1" in bad.error and not refused(bad)
@@ -218,7 +220,7 @@ def test_children_that_classify_know_their_costs_and_refuse_untrained() -> None:
 
 
 def test_latency_is_measured_only_if_asked_for() -> None:
-    plain, timed = (ImageChildren(workers=0, latency=asked, **QUICK) for asked in (False, True))
+    plain, timed = (ImageEvaluator(workers=0, latency=asked, **QUICK) for asked in (False, True))
     assert json.loads(timed.context) == {**json.loads(plain.context), "latency": True}
     (without,), (small, large) = plain.evaluate([SMALL]), timed.evaluate([SMALL, LARGE])
     assert 0 < small.metrics["latency"] < large.metrics["latency"] < 1
@@ -227,7 +229,7 @@ def test_latency_is_measured_only_if_asked_for() -> None:
 
 def test_language_models_know_their_parameters_and_are_timed() -> None:
     sizes: dict[str, Any] = {"unit": "characters", "train_size": 5000, "valid_size": 200}
-    evaluator = TextChildren(
+    evaluator = TextEvaluator(
         workers=0, epochs=1, parameters=20_000, latency=True, device="cpu", **sizes
     )
     cell = LSTMArchitecture()

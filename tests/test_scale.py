@@ -9,7 +9,7 @@ import pytest
 
 from nasgym.benchmarks.scale.driver import Outcome, Sample, Scenario, simulate
 from nasgym.benchmarks.scale.scale import SCENARIOS, harmonic, picture, table
-from nasgym.benchmarks.scale.simulation import DURATIONS, SimulatedChildren, VirtualBackend
+from nasgym.benchmarks.scale.simulation import DURATIONS, SimulatedEvaluator, VirtualBackend
 
 FREE = Scenario("random", 8, 160, asynchronous=True, driver_counts=False)
 """A search on a clock that only children move on."""
@@ -18,7 +18,7 @@ FREE = Scenario("random", 8, 160, asynchronous=True, driver_counts=False)
 @pytest.mark.parametrize(("children", "rounds"), [(1, 1), (8, 1), (9, 2), (40, 5)])
 def test_children_of_one_length_take_whole_rounds(children: int, rounds: int) -> None:
     backend = VirtualBackend(8, durations="constant", seconds=60.0)
-    evaluations = SimulatedChildren(backend).evaluate([{"n": n} for n in range(children)])
+    evaluations = SimulatedEvaluator(backend).evaluate([{"n": n} for n in range(children)])
     assert [evaluation.seconds for evaluation in evaluations] == [60.0] * children
     assert backend.now == pytest.approx(60.0 * rounds)
     assert backend.utilisation == pytest.approx(children / (8 * rounds))
@@ -29,7 +29,7 @@ def test_exponential_waves_are_utilised_as_expected(workers: int) -> None:
     backend = VirtualBackend(workers, seed=3)
     waves = 4_000 // workers
     for wave in range(waves):
-        SimulatedChildren(backend).evaluate([(wave, n) for n in range(workers)])
+        SimulatedEvaluator(backend).evaluate([(wave, n) for n in range(workers)])
     # The longest of W exponential durations has mean H_W, and variance at most pi^2 / 6.
     error = np.sqrt(np.pi**2 / 6 / waves)
     assert backend.now / 60.0 / waves == pytest.approx(harmonic(workers), abs=4 * error)
@@ -68,7 +68,7 @@ def test_the_time_of_a_driver_passes_on_the_clock() -> None:
 
 def test_what_is_killed_is_begun_again_and_other_failures_are_final() -> None:
     backend = VirtualBackend(8, failures=0.2, kills=0.3, seed=5)
-    evaluations = SimulatedChildren(backend).evaluate([{"n": n} for n in range(1_000)])
+    evaluations = SimulatedEvaluator(backend).evaluate([{"n": n} for n in range(1_000)])
     share = {
         status: np.mean([evaluation.status == status for evaluation in evaluations])
         for status in ("exception", "killed")

@@ -24,7 +24,7 @@ from nasgym.search.plan import Plan
 from nasgym.search.run import Run
 from nasgym.spaces import PRESETS, NASBench201Space, NASBenchGraphSpace, NASBenchMacroSpace
 from nasgym.spaces.base import SearchSpace
-from nasgym.tables import Lookup, Table, TableError, digits
+from nasgym.tables import Table, TableError, TableEvaluator, digits
 from nasgym.testing import check_evaluator, check_space
 
 COLUMNS = ["index", "operations", "params_millions"] + [
@@ -79,7 +79,7 @@ def test_nas_bench_201_is_what_the_file_says(
         assert table.clean[index] == pytest.approx((index % 97 + first + 2) / 100)
         assert table.test[index] == pytest.approx((index % 97 + first + 3) / 100)
         assert table.seconds[index] == pytest.approx((index % 97 + first + 4) * epochs)
-        (evaluation,) = Lookup(table).evaluate([architecture])
+        (evaluation,) = TableEvaluator(table).evaluate([architecture])
         assert evaluation.accuracy == table.reward[index]
         assert evaluation.seconds == table.seconds[index]
         assert evaluation.metrics == {"parameters": 500_000}
@@ -87,7 +87,7 @@ def test_nas_bench_201_is_what_the_file_says(
 
 def test_the_test_accuracy_is_told_to_nobody(data: Path) -> None:
     table = tables.load("nas-bench-201")
-    (evaluation,) = Lookup(table).evaluate([table.space.decode((0, 1, 2, 3, 4, 0))])
+    (evaluation,) = TableEvaluator(table).evaluate([table.space.decode((0, 1, 2, 3, 4, 0))])
     assert not any("test" in name for name in evaluation.metrics)
 
 
@@ -288,7 +288,9 @@ def test_a_damaged_digits_table_gets_one_line(harm: Callable[[Path], None], tmp_
 
 def test_lookups_keep_the_evaluators_contract(table: Table) -> None:
     rng = np.random.default_rng(0)
-    check_evaluator(Lookup(table), [table.space.decode(table.space.sample(rng)) for _ in range(8)])
+    check_evaluator(
+        TableEvaluator(table), [table.space.decode(table.space.sample(rng)) for _ in range(8)]
+    )
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nas_bench_graph") is None, reason="the extra `bench`")

@@ -21,7 +21,7 @@ from nasgym.agents.controller.controller import Controller
 from nasgym.agents.reinforce.parameter_server import ParameterServer, Replica, Shard, read, written
 from nasgym.agents.torch_state import packed, unpacked, with_options
 from nasgym.archive import Trial, Update
-from nasgym.environments.study import ReplayError
+from nasgym.environments.replay import ReplayError
 from nasgym.execution.actor import Actor, ActorLost
 from nasgym.execution.actors import PLACEMENTS, gather, place
 from nasgym.spaces.base import Tokens

@@ -11,7 +11,7 @@ removed and with all present (Zoph & Le 2017, section 4.1: 5.50, 7.97 and 5.56 %
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,15 +22,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from nasgym.environments.registry import IMAGE_TRAINING
+from nasgym.environments.problems import ImageOptions
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import zoo
 from nasgym.options import parse_options
 from nasgym.search.run import Run
 from nasgym.spaces import ConvArchitecture, RecurrentSpace, read
-from nasgym.training.evaluator import Children
-from nasgym.training.image.evaluator import ImageChildren
-from nasgym.training.text.evaluator import TextChildren
+from nasgym.training.evaluator import TrainingEvaluator
+from nasgym.training.image.evaluator import ImageEvaluator
+from nasgym.training.text.evaluator import TextEvaluator
 
 Outcomes = Mapping[str, Sequence[Evaluation]]
 """For each network, by its name, its evaluation with each seed."""
@@ -61,10 +61,10 @@ class Cells:
         }
         for number in range(self.random):
             cells[f"random cell {number}"] = space.decode(space.sample(rng))
-        options = parse_options(self.set)
+        options = parse_options([self.set])
 
-        def children(seed: int) -> TextChildren:
-            return TextChildren(self.corpus, seed=seed, workers=self.workers, **options)
+        def children(seed: int) -> TextEvaluator:
+            return TextEvaluator(self.corpus, seed=seed, workers=self.workers, **options)
 
         _report(_trained(cells, [children(seed) for seed in range(self.seeds)]), "perplexity")
 
@@ -95,26 +95,27 @@ class Skips:
             "all skips removed": zoo.chain(found),
             "all skips present": zoo.dense(found),
         }
-        known = {name: value for name, value in run.plan.options.items() if name in IMAGE_TRAINING}
-        options = {**known, **parse_options(self.set), "workers": self.workers}
+        given = {**run.plan.options, **parse_options([self.set]), "workers": self.workers}
+        problem = ImageOptions.of(given)
 
-        def children(seed: int) -> ImageChildren:
-            return ImageChildren(**{**options, "seed": seed})
+        def children(seed: int) -> ImageEvaluator:
+            return replace(problem, seed=seed).evaluator()
 
         _report(_trained(networks, [children(seed) for seed in range(self.seeds)]), "accuracy")
 
 
-def _trained(networks: Mapping[str, Any], evaluators: Sequence[Children]) -> Outcomes:
+def _trained(networks: Mapping[str, Any], evaluators: Sequence[TrainingEvaluator]) -> Outcomes:
     """Train every network with every evaluator, which differ in their seeds."""
     outcomes: dict[str, list[Evaluation]] = {name: [] for name in networks}
     for seed, evaluator in enumerate(evaluators):
         with closing(evaluator):
-            finished = evaluator.stream(list(networks.values()))
+            names = dict(zip(evaluator.submit(list(networks.values())), networks, strict=True))
+            finished = (one for _ in names for one in evaluator.finished())
             console = Console(stderr=True)
-            for index, evaluation in track(
+            for ticket, evaluation in track(
                 finished, f"seed {seed}", len(networks), console=console
             ):
-                outcomes[list(networks)[index]].append(evaluation)
+                outcomes[names[ticket]].append(evaluation)
     return outcomes
 
 

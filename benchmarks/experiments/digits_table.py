@@ -22,14 +22,15 @@ import tyro
 from numpy.typing import NDArray
 
 from nasgym.archive import Archive
-from nasgym.evaluation.cache import Cached
+from nasgym.evaluation.cache import EvaluationCache
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.execution import machine
 from nasgym.execution.machine import cores
+from nasgym.execution.placement import Placement
 from nasgym.files import replacing
 from nasgym.spaces import PRESETS
 from nasgym.spaces.base import SearchSpace
-from nasgym.training.evaluator import Children
+from nasgym.training.evaluator import TrainingEvaluator
 from nasgym.training.image.recipe import RECIPES
 
 SPACE = "digits-table"
@@ -39,7 +40,7 @@ AT_ONCE = 100
 """Networks trained between two looks at the progress."""
 
 
-class ExhaustiveChildren(Children):
+class ExhaustiveEvaluator(TrainingEvaluator):
     """Children trained once for each seed and tested too: what a table is made of."""
 
     def __init__(self, seeds: int, workers: int | None) -> None:
@@ -50,13 +51,14 @@ class ExhaustiveChildren(Children):
             {"seeds": seeds},
             f"digits, {seeds} seeds, tested",
             seed=0,
-            device="cpu",
-            workers=workers,
-            time_limit=None,
-            memory_limit=None,
+            epochs=RECIPES[RECIPE].epochs,
+            samples=0,
+            latency=False,
+            placement=Placement(workers, device="cpu"),
+            packed=bytes,
         )
 
-    def _cost(self, architecture: Any) -> float:
+    def work(self, architecture: Any) -> float:
         """Return the same for all: the order does not matter."""
         return 0.0
 
@@ -125,10 +127,9 @@ class DigitsTable:
         space = PRESETS[SPACE]
         strings, networks = different(space)
         self.out.mkdir(parents=True, exist_ok=True)
-        children = ExhaustiveChildren(self.seeds, self.workers or cores())
+        children = ExhaustiveEvaluator(self.seeds, self.workers or cores())
         with closing(Archive(self.out / "networks.db")) as archive, closing(children):
-            known = Cached(children, archive, children.context)
-            outcomes = list(_trained(known, networks))
+            outcomes = list(_trained(children, archive, networks))
         columns = {
             name: np.array([outcome.metrics[name] for outcome in outcomes])
             for name in ("valid", "test", "seconds", "parameters", "flops")
@@ -168,13 +169,16 @@ def different(space: SearchSpace) -> tuple[NDArray[np.int64], list[Any]]:
     return np.array(strings), list(numbers)
 
 
-def _trained(children: Cached, networks: Sequence[Any]) -> Iterator[Evaluation]:
-    """Yield the outcome of each network, in order, and show how far it is."""
+def _trained(
+    evaluator: ExhaustiveEvaluator, archive: Archive, networks: Sequence[Any]
+) -> Iterator[Evaluation]:
+    """Yield the outcome of each network, in order, and show the progress; store each at once."""
     from rich.progress import track
 
     starts = range(0, len(networks), AT_ONCE)
     for start in track(starts, "networks, a hundred at a time"):
-        for outcome in children.evaluate(networks[start : start + AT_ONCE]):
+        some = networks[start : start + AT_ONCE]
+        for outcome in EvaluationCache(evaluator, archive).evaluate(some):
             if outcome.status != "ok":
                 raise RuntimeError(f"a network of the table failed: {outcome.error}")
             yield outcome

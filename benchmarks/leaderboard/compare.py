@@ -23,7 +23,7 @@ from nasgym.archive import Trial
 from nasgym.benchmarks.leaderboard.naming import file_name, parse_name
 from nasgym.commands.live import Display, Progress
 from nasgym.drawing.palette import series
-from nasgym.environments.study import Task
+from nasgym.environments.study import Study
 from nasgym.files import replacing
 from nasgym.options import parse_options
 from nasgym.report.figures import WINDOW, banded, moving_mean, styled, write
@@ -77,8 +77,8 @@ class Comparison:
         console = Console(stderr=True)
         console.print(f"{agent}, seed {seed}")
 
-        def listeners(task: Task) -> list[Callable[[Trial], None]]:
-            progress = Progress(len(task.archive), self.children, task.archive.best())
+        def listeners(study: Study) -> list[Callable[[Trial], None]]:
+            progress = Progress(len(study.archive), self.children, study.archive.best())
             return [Display(progress, console).show]
 
         run.search(listeners)

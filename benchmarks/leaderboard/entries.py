@@ -17,7 +17,7 @@ from nasgym.archive import Trial
 from nasgym.benchmarks.leaderboard.naming import file_name, parse_name
 from nasgym.benchmarks.leaderboard.scores import Floats, recommended
 from nasgym.benchmarks.leaderboard.tasks import task_named
-from nasgym.environments.study import Task
+from nasgym.environments.study import Study
 from nasgym.files import write_atomically
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
@@ -107,9 +107,9 @@ def play(entry: Entry, out: Path, tell: Callable[[Trial], None]) -> Result:
     tables: list[Any] = []
     begun_at: list[int] = []
 
-    def listeners(task: Task) -> list[Callable[[Trial], None]]:
-        tables.append(getattr(task.evaluator, "table", None))
-        begun_at.append(task.trials)
+    def listeners(study: Study) -> list[Callable[[Trial], None]]:
+        tables.append(getattr(study.evaluator, "table", None))
+        begun_at.append(study.trials)
         return [tell]
 
     before = time.process_time()

@@ -15,7 +15,7 @@ from nasgym.agents import make
 from nasgym.archive import Trial
 from nasgym.benchmarks.clock import Effort
 from nasgym.benchmarks.measurement import Measurement
-from nasgym.benchmarks.scale.simulation import SimulatedChildren, VirtualBackend
+from nasgym.benchmarks.scale.simulation import SimulatedEvaluator, VirtualBackend
 from nasgym.benchmarks.workloads import TWENTY_TOKENS
 from nasgym.search.paper import SEARCHES
 from nasgym.spaces import ConvSpace
@@ -164,7 +164,7 @@ def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> Outcome
         driver=time.process_time if scenario.driver_counts else lambda: 0.0,
     )
     space, grown = scenario.space()
-    children = SimulatedChildren(backend)
+    children = SimulatedEvaluator(backend)
     env = NASVectorEnv(space, children, scenario.workers, archive=archive, **grown)
     agent: Any = make(scenario.agent, seed, **scenario.options)
     search = agent.search_asynchronously if scenario.asynchronous else agent.search
@@ -179,9 +179,9 @@ def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> Outcome
         if (trial.number + 1) % every == 0:
             samples.append(Sample(trial.number + 1, time.process_time() - cpu, _resident()))
 
-    env.listeners.append(look)
+    env.study.listeners.append(look)
     try:
-        with env.limited_to(scenario.children):
+        with env.study.limited_to(scenario.children):
             search(env, scenario.children)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         updates = Counter(update.made - update.read - 1 for update in env.archive.updates())

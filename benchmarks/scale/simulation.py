@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.execution.scheduler import Scheduled, Scheduler, Task
+from nasgym.execution.scheduler import Scheduler, SchedulerEvaluator, Task
 
 SPREAD = 0.5
 """Standard deviation of the logarithm of a log-normal duration."""
@@ -149,15 +149,15 @@ class VirtualBackend:
             )
 
 
-class SimulatedChildren(Scheduled):
-    """An evaluator whose children run in a backend; see `nasgym.training.evaluator.Children`."""
+class SimulatedEvaluator(SchedulerEvaluator):
+    """An evaluator whose children run in a backend; see `nasgym.training.evaluator.TrainingEvaluator`."""
 
     context = "simulated"
 
     def __init__(self, backend: VirtualBackend) -> None:
         """Have `backend` run children, scheduled as real ones are."""
-        self._scheduler = Scheduler(backend)
+        self.scheduler = Scheduler(backend)
 
-    def _cost(self, architecture: Any) -> float:
+    def work(self, architecture: Any) -> float:
         """Return the same for all: they begin in order."""
         return 0.0

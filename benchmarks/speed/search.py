@@ -164,7 +164,7 @@ def _search(
 ) -> Work:
     """Return what has `agent` search for so many more children, trained for nothing."""
     envs = NASVectorEnv(space, Free(), count, archive=archive)
-    return lambda: agent.search(envs, envs.trials + children)
+    return lambda: agent.search(envs, envs.study.trials + children)
 
 
 def whole_search(effort: Effort) -> Measurement:

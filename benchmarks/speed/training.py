@@ -32,7 +32,7 @@ from nasgym.networks import build, flops
 from nasgym.spaces import ConvArchitecture
 from nasgym.spaces.plain import plain
 from nasgym.training.image.batches import prepare
-from nasgym.training.image.evaluator import IMAGE_JOB
+from nasgym.training.image.evaluator import JOB
 from nasgym.training.image.loop import initialised, job, train, validate
 from nasgym.training.image.recipe import RECIPES, Recipe
 
@@ -121,7 +121,7 @@ def two_processes(effort: Effort) -> Measurement:
     children, settings = effort.part(4, least=2), _settings(replace(SHORT, epochs=2), images)
     tasks = [{"architecture": plain(TINY)}] * children
     with (
-        Pool(IMAGE_JOB, settings, workers=2) as two,
+        Pool(JOB, settings, workers=2) as two,
         Pool("nasgym.benchmarks.speed.training:job_on_two_threads", settings) as one,
     ):
         for pool in (two, one):  # start them
@@ -193,7 +193,7 @@ def isolation(effort: Effort) -> Measurement:
     run = job(settings)
 
     def pooled(count: int) -> None:
-        with Pool(IMAGE_JOB, settings) as pool:
+        with Pool(JOB, settings) as pool:
             _run(pool, [task] * count)
 
     here, one, all_, spawned = least_times(

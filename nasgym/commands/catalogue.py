@@ -1,11 +1,21 @@
 """`nasgym envs` and `nasgym agents`: what there is to choose from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.table import Table
 
-from nasgym.commands.terminal import OUT
+from nasgym.commands.terminal import OUT, say
+from nasgym.environments.problems import ImageOptions, ProblemOptions, TableOptions, TextOptions
+from nasgym.environments.registry import ENVIRONMENTS
+
+FAMILIES: Mapping[str, type[ProblemOptions]] = {
+    "data": ImageOptions,
+    "a corpus": TextOptions,
+    "a table": TableOptions,
+}
+"""The options of each family of environments, by the option that distinguishes it."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +27,6 @@ class Envs:
 
     def main(self) -> None:
         """List the ids with the options that set them apart."""
-        from nasgym.environments.registry import (
-            ENVIRONMENTS,
-            IMAGE_OPTIONS,
-            TABLE_OPTIONS,
-            TEXT_OPTIONS,
-        )
-
         if self.json:
             print(json.dumps(ENVIRONMENTS))
             return
@@ -31,9 +34,8 @@ class Envs:
         for name, options in ENVIRONMENTS.items():
             table.add_row(name, " ".join(f"{key}={value}" for key, value in options.items()))
         OUT.print(table)
-        OUT.print("\nThose with data take --set NAME=VALUE with", ", ".join(IMAGE_OPTIONS))
-        OUT.print("\nThose with a corpus take --set NAME=VALUE with", ", ".join(TEXT_OPTIONS))
-        OUT.print("\nThose with a table take --set NAME=VALUE with", ", ".join(TABLE_OPTIONS))
+        for word, kind in FAMILIES.items():
+            say(f"\nOptions (--set NAME=VALUE) of those with {word}: {', '.join(kind.types())}")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from nasgym.commands.catalogue import Agents, Envs
 from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
 from nasgym.commands.export import Export
+from nasgym.commands.flags import refuse_repeated
 from nasgym.commands.leaderboard import Leaderboard
 from nasgym.commands.replay import ReplayRun
 from nasgym.commands.report import Report
@@ -23,7 +24,7 @@ from nasgym.commands.show import Show
 from nasgym.commands.track import Track
 from nasgym.commands.train import Train
 from nasgym.commands.watch import Watch
-from nasgym.environments.study import ReplayError
+from nasgym.environments.replay import ReplayError
 from nasgym.execution.actor import ActorLost
 from nasgym.execution.local import WorkerError
 from nasgym.search.plan import SearchError
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # The agent's small matrices gain nothing from more threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
+        refuse_repeated(sys.argv[1:] if arguments is None else arguments)
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="nasgym",

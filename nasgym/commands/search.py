@@ -13,13 +13,14 @@ import tyro
 
 from nasgym.agents import Agent
 from nasgym.archive import Archive, Trial
+from nasgym.commands.flags import OptionPairs
 from nasgym.commands.live import Display, Progress
 from nasgym.commands.terminal import OUT, say
-from nasgym.environments.study import Task
+from nasgym.environments.study import Study
 from nasgym.evaluation.evaluation import score
 from nasgym.options import parse_options
-from nasgym.search import estimate as cost
-from nasgym.search import paper as presets
+from nasgym.search import paper
+from nasgym.search.estimate import Cost, announcement, can_estimate, estimate, time_left
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.search.signals import Interrupted
@@ -33,30 +34,31 @@ class Search:
     env: Annotated[str | None, tyro.conf.Positional] = None
     """Id of the environment: see `nasgym envs`."""
     preset: str | None = None
-    """Fill all options as the paper did, paper-cifar10 or paper-ptb; those given come first."""
+    """Set all options as in the paper: paper-cifar10 or paper-ptb. Options given here replace
+    them."""
     estimate: bool = False
-    """Say what the search would cost on this machine, and stop."""
+    """Print the cost of the search on this machine, and stop."""
     agent: str | None = None
     """Name of the agent: see `nasgym agents`. [reinforce]"""
     children: int | None = None
     """Budget: children to train. [200]"""
     seconds: float | None = None
-    """Budget: seconds of training, those a table would have taken too. [none]"""
+    """Budget: seconds of training; a table counts the seconds it recorded. [no limit]"""
     workers: int | str | None = None
-    """Children trained at the same time, or where: ray, auto or ray://HOST:PORT is a cluster. Does
-    not change what is found. [one a core]"""
+    """Children trained at the same time; or a cluster: ray, auto or ray://HOST:PORT. The results
+    do not depend on it. [one a core]"""
     out: Path | None = None
     """Folder of the run. [runs/ENV-AGENT-SEED or runs/PRESET-AGENT-SEED]"""
     seed: int | None = None
-    """Seed of the agent; `--set seed=...` is the children's. [0]"""
+    """Seed of the agent. The children have their own: --set seed=... [0]"""
     num_envs: int | None = None
-    """Children proposed at a time and trained as one batch. [8]"""
+    """Children proposed and trained as one batch. [8]"""
     asynchronous: bool = False
     """Propose a string as soon as a worker is free, instead of in waves."""
-    set: tuple[str, ...] = ()
-    """Options of the environment, such as layers=8 epochs=3."""
-    agent_set: tuple[str, ...] = ()
-    """Options of the agent, such as preset=short."""
+    set: OptionPairs = ()
+    """Options of the environment, such as layers=8 epochs=3: see `nasgym envs`."""
+    agent_set: OptionPairs = ()
+    """Options of the agent, such as preset=short: see `nasgym agents`."""
     wandb: str | None = None
     """Mirror the trials in Weights & Biases: offline or online."""
     tensorboard: bool = False
@@ -69,9 +71,8 @@ class Search:
         run = self._run()
         mirrors = chosen(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
         try:
-            if self.estimate or (self.preset and not (run.folder / "search.json").exists()):
-                self._print_estimate(run.plan)
             if self.estimate:
+                self._print_estimate(estimate(run.plan))
                 return
             agent = self._go(run, mirrors)
         except Interrupted as interrupt:
@@ -114,7 +115,7 @@ class Search:
             given["env_options"] = parse_options(self.set)
         if self.agent_set:
             given["agent_options"] = parse_options(self.agent_set)
-        return given if self.preset is None else presets.filled(self.preset, given)
+        return given if self.preset is None else paper.filled(self.preset, given)
 
     def _default_folder(self) -> Path:
         searched = self.preset or self.env
@@ -122,48 +123,60 @@ class Search:
             raise SearchError("name an environment (see: nasgym envs), or a run with --out FOLDER")
         return Path("runs") / f"{Path(searched).name}-{self.agent or 'reinforce'}-{self.seed or 0}"
 
-    def _print_estimate(self, plan: Plan) -> None:
-        """Say what `plan` would cost here and, if it is a preset, did cost its authors."""
-        if not self.json:
-            say("training a few children for a moment to see what the search costs ...")
-        here = cost.estimate(plan)
-        paper = presets.SPENT.get(self.preset or "")
+    def _print_estimate(self, here: Cost) -> None:
+        """Print the cost of the search here and, for a preset, what it cost its authors."""
+        spent = paper.COSTS.get(self.preset or "")
         if self.json:
-            spent = None if paper is None else paper.to_plain()
-            print(json.dumps({"estimate": {"here": here.to_plain(), "paper": spent}}))
+            authors = None if spent is None else spent.to_plain()
+            print(json.dumps({"estimate": {"here": here.to_plain(), "paper": authors}}))
             return
         say(f"here: {here.text()}")
-        if paper is not None:
-            say(f"the paper's: {paper.text()}")
+        if spent is not None:
+            say(f"the paper's: {spent.text()}")
+
+    def _announce(self, run: Run, study: Study) -> None:
+        """Print what will be trained, where, and when it is expected to end."""
+        done, plan = len(study.archive), run.plan
+        if done >= plan.children or (done and self.json):
+            return
+        if done:
+            left = time_left(plan, study)
+            say(f"going on in {run.folder}: {done} of {plan.children} children are done{left}")
+            return
+        cost = estimate(plan, study.evaluator) if can_estimate(plan) else None
+        if self.json and cost is not None:
+            self._print_estimate(cost)
+        if not self.json:
+            say(announcement(plan, study, cost))
+            if cost is not None and self.preset is not None:
+                self._print_estimate(cost)
 
     def _go(self, run: Run, mirrors: Sequence[Mirror]) -> Agent:
         with ExitStack() as stack:
 
-            def listeners(task: Task) -> list[Callable[[Trial], None]]:
-                done, budget = len(task.archive), run.plan.children
-                if done and done < budget and not self.json:
-                    say(f"going on in {run.folder}: {done} of {budget} children are done")
-                progress = Progress(done, budget, task.archive.best())
+            def listeners(study: Study) -> list[Callable[[Trial], None]]:
+                self._announce(run, study)
+                progress = Progress(len(study.archive), run.plan.children, study.archive.best())
                 display = stack.enter_context(Display(progress, OUT, as_json=self.json))
                 return [
                     display.show,
-                    *(_shown_in(mirror, run, task, stack) for mirror in mirrors),
+                    *(_shown_in(mirror, run, study, stack) for mirror in mirrors),
                 ]
 
             return run.search(listeners)
 
 
-def _shown_in(mirror: Mirror, run: Run, task: Task, stack: ExitStack) -> Callable[[Trial], None]:
-    """Return what shows a trial in `mirror`, which ends with `stack`."""
-    best = task.archive.best()
+def _shown_in(mirror: Mirror, run: Run, study: Study, stack: ExitStack) -> Callable[[Trial], None]:
+    """Return a listener that shows trials in `mirror`, which ends with `stack`."""
+    best = study.archive.best()
     if best is not None:
         mirror.best = best.reward
-    detached = Detached(mirror, first=len(task.archive))
-    stack.callback(detached.close)
+    background = Detached(mirror, first=len(study.archive))
+    stack.callback(background.close)
 
     def show(trial: Trial) -> None:
         entropy = run.agent.entropy() if run.agent else []
-        detached.show(trial, entropy[-1][1] if entropy else None)
+        background.show(trial, entropy[-1][1] if entropy else None)
 
     return show
 

@@ -1,7 +1,8 @@
-"""The environment: an agent writes a network token by token and is paid for what it became."""
+"""The environment: an agent writes an architecture token by token; the trained network pays."""
 
 import operator
 from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,28 +13,30 @@ from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
 from nasgym.archive import Archive, Trial
-from nasgym.environments.study import Task
-from nasgym.evaluation.evaluator import Evaluator
+from nasgym.environments.study import Study
+from nasgym.environments.transitions import Transitions
+from nasgym.evaluation.evaluator import EvaluatesBatches, Evaluator
 from nasgym.evaluation.rewards import Reward
 from nasgym.spaces.base import SearchSpace, Tokens, deepest
 
 RENDER_MODES = ("ansi", "rgb_array")
 
 
-class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
-    """Write a network as a string of tokens; the reward is how well it trains.
+class NASEnv(gym.Env[NDArray[np.integer[Any]], np.int64]):
+    """Write a network as a string of tokens; the reward is its validation accuracy.
 
     ## Description
     A network is a string of hyper-parameter tokens ("filter height 3", "filter width 5", "input
     from layer 2", ...). Each step writes one token. When the string is complete, the network it
     describes, the *child*, is built and trained on the training images, and its accuracy on the
     validation images is the reward (Zoph & Le 2017). Every finished episode is recorded in
-    `env.unwrapped.archive`; a child that was trained before is looked up, not trained again.
+    `env.unwrapped.archive`; a child that was trained before is looked up, not trained again. The
+    state of the search, and a way to pass whole strings, is `env.unwrapped.study` (see `Study`).
 
     ## Action Space
     `Discrete(A)`, A being the number of options of the widest decision. The action is the index of
     an option of the current decision. If the decision has n < A options, an action from n on is
-    folded, `action % n`, so that agents without masks lose nothing; the legal actions are in
+    folded to `action % n`, so that agents without masks work too; the legal actions are in
     `info["action_mask"]` (int8, 1 = legal, fit for `action_space.sample(mask)`) and in
     `action_masks()` (bool, found by sb3-contrib). Folding favours small tokens where A is no
     multiple of n: prefer an agent with masks there. Anything outside the action space raises
@@ -41,7 +44,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
 
     ## Observation Space
     `MultiDiscrete([A + 1] * L)`, L being the longest string at `max_layers`: the string so far, 0
-    for a place not written yet, otherwise the token plus one. It is the whole state.
+    for a place not written yet, otherwise the token plus one. It is the full state.
 
     ## Starting State
     The empty string. `reset(options={"layers": n})` sets the number of layers for one episode.
@@ -51,7 +54,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     (the default), "accuracy_cubed" (the paper's, section 4.1), "nll" (the geometric mean
     probability given to the right class) or any callable from `Evaluation` to float. A child that
     fails (its training diverges, runs out of time or memory, crashes) earns 0.0; `step` does not
-    raise. `nasgym.evaluation.constraints.Weighed` weighs what the network costs in any of them.
+    raise. `nasgym.evaluation.rewards.CostWeightedReward` adds a soft constraint on a cost.
 
     ## Episode End
     An episode terminates after `episode_length` steps, the length of the longest string under the
@@ -65,14 +68,15 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
 
     ## Arguments
     * `space`: a `SearchSpace`.
-    * `evaluator`: any object with `evaluate(architectures) -> evaluations`, one each, in order.
+    * `evaluator`: an `Evaluator`, or any object with `evaluate(architectures) -> evaluations`, one
+      each, in order.
     * `reward="accuracy"`: see Rewards.
-    * `limits=None`: the most a child may have, such as `{"parameters": 50_000}`, of what the
-      evaluator's `costs` knows beforehand. A child beyond is not trained: it is "invalid".
+    * `limits=None`: upper limits of costs, such as `{"parameters": 50_000}`, that the evaluator
+      knows before training. A child beyond a limit is not trained: it is "invalid".
     * `archive=None`: a path or an `Archive` to record in; in memory if None. A child that is in it
-      is not trained again, whoever trained it.
-    * `run=None`: which run of the archive at that path to go on with, or to begin; no other process
-      can have it meanwhile. None is "main", or "main-2", "main-3", ... if that is taken.
+      is not trained again, whichever run trained it.
+    * `run=None`: the run of the archive at that path to resume or to begin; one process at a time
+      can hold it. None is "main", or "main-2", "main-3", ... if that is taken.
     * `grow_by=0`, `grow_every=1600`: the ceiling of layers starts at `space.layers` and grows by
       `grow_by` after every `grow_every` children, up to `space.max_layers`.
     * `render_mode=None`: "ansi" (text) or "rgb_array" (a drawing, uint8, height x width x 3).
@@ -91,7 +95,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     def __init__(
         self,
         space: SearchSpace,
-        evaluator: Evaluator,
+        evaluator: Evaluator | EvaluatesBatches,
         *,
         reward: str | Reward = "accuracy",
         limits: Mapping[str, float] | None = None,
@@ -103,7 +107,7 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     ) -> None:
         """See the class for the arguments."""
         self.render_mode = check_render_mode(render_mode)
-        super().__init__(
+        self.study = Study(
             space,
             evaluator,
             reward=reward,
@@ -115,13 +119,15 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         )
         observation_space, self.action_space = gym_spaces(space)
         self.observation_space = observation_space
+        self._actions = int(self.action_space.n)
+        self._transitions_in = cache(partial(Transitions.of, actions=self._actions))
         self._blank = np.zeros_like(observation_space.nvec, observation_space.dtype)
         self._closed = False
         self._layers: int | None = None
-        self._string_space = self.space
-        self._moves = self.moves(self.space)
+        self._string_space = self.study.space
+        self._transitions = self._transitions_in(self._string_space)
         self._state = 0
-        self._steps = self._moves.length  # as at the end of an episode
+        self._steps = self._transitions.length  # as at the end of an episode
         self._observation = self._blank.copy()
 
     def reset(
@@ -129,14 +135,16 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
     ) -> tuple[NDArray[np.integer[Any]], dict[str, Any]]:
         """Start an empty string; `options={"layers": n}` sets its number of layers.
 
-        Raises ValueError for any other option, or a number of layers that the space has not;
+        Raises ValueError for any other option, or a number of layers that the space does not have;
         ClosedEnvironmentError after `close`.
         """
         check_open(self._closed)
         super().reset(seed=seed)
         layers = layers_option(options)
-        self._string_space, self._layers = self.space_with(layers), layers
-        self._moves = self.moves(self._string_space)
+        study = self.study
+        self._string_space = study.space if layers is None else study.ceiling.at(layers)
+        self._layers = layers
+        self._transitions = self._transitions_in(self._string_space)
         self._state = self._steps = 0
         self._observation = self._blank.copy()
         return self._observation.copy(), self._info()
@@ -149,27 +157,37 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         Raises InvalidAction for anything outside the action space, ResetNeeded before `reset` and
         after the end of an episode, ClosedEnvironmentError after `close`.
         """
-        moves = self._moves
-        if self._steps == moves.length:
+        transitions = self._transitions
+        if self._steps == transitions.length:
             check_open(self._closed)
-            raise ResetNeeded("there is no episode under way: call reset() before step()")
+            raise ResetNeeded("there is no running episode: call reset() before step()")
         column = self._checked(action)
-        self._observation[self._steps] = moves.written[self._state, column]
-        self._state = int(moves.successor[self._state, column])
+        self._observation[self._steps] = transitions.written[self._state, column]
+        self._state = int(transitions.successor[self._state, column])
         self._steps += 1
-        if self._steps < moves.length:
+        if self._steps < transitions.length:
             return self._observation.copy(), 0.0, False, False, self._info()
-        (trial,) = self.play(written_strings(self._observation[None]), self._layers)
+        (trial,) = self.study.play(written_strings(self._observation[None]), self._layers)
         return self._observation.copy(), trial.reward, True, False, self._info() | end_info(trial)
+
+    @property
+    def unwrapped(self) -> "NASEnv":
+        """The environment itself; wrappers return it too."""
+        return self
+
+    @property
+    def archive(self) -> Archive:
+        """The archive in which every finished episode is recorded."""
+        return self.study.archive
 
     @property
     def episode_length(self) -> int:
         """Steps of the current episode: the longest string under its ceiling."""
-        return self._moves.length
+        return self._transitions.length
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which actions are legal now, (A,), as sb3-contrib asks for it."""
-        masks: NDArray[np.bool_] = self._moves.mask[self._state].astype(np.bool_)
+        """Return which actions are legal now, (A,); sb3-contrib calls this method."""
+        masks: NDArray[np.bool_] = self._transitions.mask[self._state].astype(np.bool_)
         return masks
 
     def render(self) -> Any:
@@ -178,9 +196,9 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
         return render(self.render_mode, self._string_space, tokens)
 
     def close(self) -> None:
-        """Stop the workers and close the archive; the environment is of no more use."""
-        self._closed, self._steps = True, self._moves.length  # as at the end of an episode
-        self.close_task()
+        """Stop the workers and close the archive; the environment cannot be used again."""
+        self._closed, self._steps = True, self._transitions.length  # as at the end of an episode
+        self.study.close()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Raise TypeError: see `refuse_copy`."""
@@ -191,14 +209,14 @@ class NASEnv(Task, gym.Env[NDArray[np.integer[Any]], np.int64]):
             column = -1 if isinstance(action, bool) else operator.index(action)
         except TypeError:
             column = -1
-        if not 0 <= column < self.actions:
+        if not 0 <= column < self._actions:
             raise InvalidAction(
-                f"action {action!r} is no whole number from 0 to {self.actions - 1}"
+                f"action must be a whole number from 0 to {self._actions - 1}, not {action!r}"
             )
         return column
 
     def _info(self) -> dict[str, Any]:
-        return {"action_mask": self._moves.mask[self._state].copy()}
+        return {"action_mask": self._transitions.mask[self._state].copy()}
 
 
 def gym_spaces(space: SearchSpace) -> tuple[spaces.MultiDiscrete, spaces.Discrete]:

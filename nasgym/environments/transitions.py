@@ -1,4 +1,4 @@
-"""What each action does in each state: a space's automaton as an environment plays it."""
+"""The transitions of an environment: what each action does in each state of the automaton."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +10,15 @@ from nasgym.spaces.base import SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
-class Moves:
-    """The automaton of a space with `actions` actions, folded and padded beforehand.
+class Transitions:
+    """The automaton of a space, folded to a fixed number of actions and padded.
 
-    At a decision with n options action a means token a % n. After the end of a string nothing is
-    written any more. Shapes are (states + 1, actions), the last row being the end.
+    At a decision with n options action a means token a % n. After the end of a string actions
+    write nothing. Shapes are (states + 1, actions); the last row is the end.
     """
 
     written: NDArray[Any]
-    """What the observation shows: the token plus one, 0 after the end."""
+    """The entry of the observation: the token plus one, 0 after the end."""
     successor: NDArray[np.int64]
     """The next state."""
     mask: NDArray[np.int8]
@@ -29,8 +29,8 @@ class Moves:
     """Whether no token changes which decision follows: the state is then the position."""
 
     @classmethod
-    def of(cls, space: SearchSpace, actions: int) -> "Moves":
-        """Return the moves in `space` for an environment with `actions` actions."""
+    def of(cls, space: SearchSpace, actions: int) -> "Transitions":
+        """Return the transitions in `space` for an environment with `actions` actions."""
         automaton = space.automaton
         states, end = np.arange(automaton.end + 1)[:, None], automaton.end
         token = np.arange(actions) % automaton.num_options[:, None]

@@ -1,6 +1,7 @@
 """The vector environment: m episodes in lock-step, whose m children train as one batch."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from nasgym.environments.env import (
     render,
     written_strings,
 )
-from nasgym.environments.study import Task
-from nasgym.evaluation.evaluator import Evaluator
+from nasgym.environments.study import Study
+from nasgym.environments.transitions import Transitions
+from nasgym.evaluation.evaluator import EvaluatesBatches, Evaluator
 from nasgym.evaluation.rewards import Reward
 from nasgym.spaces.base import SearchSpace
 
@@ -31,7 +33,7 @@ Observations = NDArray[np.integer[Any]]
 Outcome = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
 
 
-class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
+class NASVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
     """`num_envs` environments `NASEnv` that step together; see there for what a step means.
 
     Episodes that start together end together, so the children of a wave are trained as one batch,
@@ -52,7 +54,7 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
     def __init__(
         self,
         space: SearchSpace,
-        evaluator: Evaluator,
+        evaluator: Evaluator | EvaluatesBatches,
         num_envs: int = 1,
         *,
         reward: str | Reward = "accuracy",
@@ -67,9 +69,10 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, not {num_envs}")
         self.render_mode = check_render_mode(render_mode)
-        super().__init__(
+        self.study = Study(
             space,
             evaluator,
+            num_envs=num_envs,
             reward=reward,
             limits=limits,
             archive=archive,
@@ -79,13 +82,15 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         )
         self.num_envs = num_envs
         observation_space, self.single_action_space = gym_spaces(space)
+        self._actions = int(self.single_action_space.n)
+        self._transitions_in = cache(partial(Transitions.of, actions=self._actions))
         self.single_observation_space = observation_space
         self._blank = np.zeros((num_envs, *observation_space.nvec.shape), observation_space.dtype)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._layers: int | None = None
-        self._string_space = self.space
-        self._moves = self.moves(self.space)
+        self._string_space = self.study.space
+        self._transitions = self._transitions_in(self._string_space)
         self._masks = self._wave_masks()
         self._states = np.zeros(num_envs, np.int64)
         self._steps: int | None = None
@@ -101,14 +106,16 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
     ) -> tuple[Observations, dict[str, Any]]:
         """Start a wave of empty strings; `options={"layers": n}` sets their number of layers.
 
-        Raises ValueError for any other option, or a number of layers that the space has not;
+        Raises ValueError for any other option, or a number of layers that the space does not have;
         ClosedEnvironmentError after `close`.
         """
         check_open(self.closed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         layers = layers_option(options)
-        self._string_space, self._layers = self.space_with(layers), layers
-        self._moves = self.moves(self._string_space)
+        study = self.study
+        self._string_space = study.space if layers is None else study.ceiling.at(layers)
+        self._layers = layers
+        self._transitions = self._transitions_in(self._string_space)
         self._masks = self._wave_masks()
         self._states = np.zeros(self.num_envs, np.int64)
         self._steps = 0
@@ -131,33 +138,43 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         Raises InvalidAction for actions outside the action space, ResetNeeded before `reset`,
         ClosedEnvironmentError after `close`.
         """
-        steps, moves = self._steps, self._moves
+        steps, transitions = self._steps, self._transitions
         if steps is None:
             check_open(self.closed)
             raise ResetNeeded("call reset() before step()")
-        if steps == moves.length:
+        if steps == transitions.length:
             observations, info = self.reset()
             return observations, *next(self._outcomes), info
         self._write(steps, actions)
         self._steps = steps + 1
         rewards, terminated, truncated = next(self._outcomes)
         info = self._info()
-        if self._steps == moves.length:
-            trials = self.play(written_strings(self._observations), self._layers)
+        if self._steps == transitions.length:
+            trials = self.study.play(written_strings(self._observations), self._layers)
             rewards[:], terminated[:] = [trial.reward for trial in trials], True
             info |= self._end_info(trials)
         return self._observations.copy(), rewards, terminated, truncated, info
 
     @property
+    def unwrapped(self) -> "NASVectorEnv":
+        """The environment itself; wrappers return it too."""
+        return self
+
+    @property
+    def archive(self) -> Archive:
+        """The archive in which every finished episode is recorded."""
+        return self.study.archive
+
+    @property
     def episode_length(self) -> int:
         """Steps of the current wave: the longest string under its ceiling."""
-        return self._moves.length
+        return self._transitions.length
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions are legal now, (num_envs, A)."""
-        moves = self._moves
-        states = np.full(self.num_envs, self._steps or 0) if moves.linear else self._states
-        masks: NDArray[np.bool_] = moves.mask[states].astype(np.bool_)
+        transitions = self._transitions
+        states = np.full(self.num_envs, self._steps or 0) if transitions.linear else self._states
+        masks: NDArray[np.bool_] = transitions.mask[states].astype(np.bool_)
         return masks
 
     def render(self) -> tuple[Any, ...] | None:
@@ -168,9 +185,9 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
         return tuple(render(self.render_mode, self._string_space, tokens) for tokens in strings)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Stop the workers and close the archive; the environment is of no more use."""
+        """Stop the workers and close the archive; the environment cannot be used again."""
         self._steps = None
-        self.close_task()
+        self.study.close()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Raise TypeError: see `refuse_copy`."""
@@ -178,7 +195,7 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
 
     def _write(self, steps: int, actions: NDArray[np.int64]) -> None:
         """Write a token in every episode, or raise InvalidAction and change nothing."""
-        array, moves = np.asarray(actions), self._moves
+        array, transitions = np.asarray(actions), self._transitions
         if array.shape != (self.num_envs,) or array.dtype.kind not in "iu":
             raise InvalidAction(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
         try:
@@ -186,33 +203,33 @@ class NASVectorEnv(Task, VectorEnv[Observations, NDArray[np.int64], NDArray[Any]
             # argmin takes a fifth of the time of min, which is a third of a whole step's.
             if array.item(array.argmin()) < 0:
                 raise IndexError
-            if moves.linear:
-                self._columns[steps] = moves.written[steps][array]
+            if transitions.linear:
+                self._columns[steps] = transitions.written[steps][array]
             else:
-                self._columns[steps] = moves.written[self._states, array]
-                self._states = moves.successor[self._states, array]
+                self._columns[steps] = transitions.written[self._states, array]
+                self._states = transitions.successor[self._states, array]
         except IndexError:
-            allowed = f"from 0 to {self.actions - 1}"
+            allowed = f"from 0 to {self._actions - 1}"
             raise InvalidAction(f"actions {actions!r} are not all {allowed}") from None
 
-    # What each step of a wave hands out is made for the whole wave: one array takes 200 ns to make,
-    # a row of one 60.
+    # The arrays that steps return are made once for the whole wave: an array takes 200 ns to make,
+    # a row of one takes 60 ns.
 
     def _wave_outcomes(self) -> Iterator[Outcome]:
-        """Return rewards, terminations and truncations for each step of a wave, all nought."""
-        shape = self._moves.length + 1, self.num_envs
+        """Return rewards, terminations and truncations for each step of a wave, all zero."""
+        shape = self._transitions.length + 1, self.num_envs
         terminated, truncated = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
         return zip(np.zeros(shape), terminated, truncated, strict=True)
 
     def _wave_masks(self) -> Iterator[NDArray[np.int8]] | None:
         """Return the masks for each step of a wave, if the position in the string decides them."""
-        if not self._moves.linear:
+        if not self._transitions.linear:
             return None
-        return iter(np.repeat(self._moves.mask[:, None], self.num_envs, axis=1))
+        return iter(np.repeat(self._transitions.mask[:, None], self.num_envs, axis=1))
 
     def _info(self) -> dict[str, Any]:
         if self._masks is None:
-            return {"action_mask": self._moves.mask[self._states]}
+            return {"action_mask": self._transitions.mask[self._states]}
         return {"action_mask": next(self._masks)}
 
     def _end_info(self, trials: list[Trial]) -> dict[str, Any]:

@@ -1,91 +1,100 @@
-"""A cache in front of an evaluator: a finished child is never trained twice."""
+"""A cache in front of an evaluator: no child is trained twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.evaluation.evaluator import Evaluator, asynchronous, stream
+from nasgym.evaluation.evaluator import Evaluator
 from nasgym.spaces.plain import digest
 
 
 class ResultStore(Protocol):
-    """Where `Cached` keeps finished children: `nasgym.archive.Archive` is one."""
+    """Where finished children are kept: `nasgym.archive.Archive` is one."""
 
     def result(self, key: str) -> Evaluation | None:
         """Return the evaluation stored under `key`, or None."""
         ...
 
     def store(self, key: str, evaluation: Evaluation) -> Evaluation:
-        """Keep `evaluation` under `key`, durably, and return what is kept there.
+        """Keep `evaluation` under `key`, durably, and return it.
 
-        That is another one if somebody else was first.
+        If another process stored one first, returns that one.
         """
         ...
 
 
-class Cached:
-    """An evaluator that never trains the same child twice.
+class EvaluationCache:
+    """Answers from a store if it can, else from an evaluator.
 
-    Two architectures are the same child if their digests agree and everything else that decides
-    the outcome does too: `context` names it (recipe, data, seed, threads, precision).
+    Two architectures are the same child if their canonical forms and the evaluator's `context`
+    (recipe, data, seed, precision, ...) are equal.
     """
 
-    def __init__(self, evaluator: Evaluator, store: ResultStore, context: str = "") -> None:
-        """Answer from `store` what it holds, and have `evaluator` train the rest."""
+    def __init__(self, evaluator: Evaluator, store: ResultStore) -> None:
+        """Look children up in `store`; have `evaluator` train those it does not hold."""
         self.evaluator = evaluator
-        self.store = store
-        self.context = context
-        self._running = asynchronous(evaluator)
+        self._store = store
         self._keys: dict[int, str] = {}
-        self._under_way: set[str] = set()
+        self._in_training: set[str] = set()
         self._known: dict[str, Evaluation] = {}
 
-    def key(self, architecture: Any) -> str:
-        """Return what the evaluation of `architecture` is stored under."""
-        return digest((self.context, architecture))
+    def key(self, child: Any) -> str:
+        """Return the key under which the evaluation of a canonical architecture is stored."""
+        return digest((self.evaluator.context, child))
 
     def evaluate(
-        self, architectures: Sequence[Any], keys: Sequence[str] | None = None
+        self, children: Sequence[Any], keys: Sequence[str] | None = None
     ) -> list[Evaluation]:
-        """Return one evaluation for each architecture, in order; repeats are trained once.
+        """Return one evaluation for each of `children`, in order; store each as it finishes.
 
-        `keys` are those of the architectures, if the caller has them already.
+        `keys` are the keys of the children, if the caller has them. If the wait is interrupted,
+        children in training are ended.
         """
-        keys = keys or [self.key(architecture) for architecture in architectures]
-        children = dict(zip(keys, architectures, strict=True))
-        known = ((key, self.store.result(key)) for key in children)
-        finished = {key: evaluation for key, evaluation in known if evaluation is not None}
-        missing = [key for key in children if key not in finished]
-        if missing:
-            for index, evaluation in stream(self.evaluator, [children[key] for key in missing]):
-                finished[missing[index]] = self.store.store(missing[index], evaluation)
-        return [finished[key] for key in keys]
+        keys = keys or [self.key(child) for child in children]
+        evaluations: dict[str, Evaluation] = {}
+        try:
+            self.submit(dict(zip(keys, children, strict=True)))
+            while not evaluations.keys() >= set(keys):
+                for key, evaluation in self.finished().items():
+                    evaluations[key] = self._store.store(key, evaluation)
+        except BaseException:
+            self.cancel()
+            raise
+        return [evaluations[key] for key in keys]
 
-    def submit(self, architectures: Sequence[Any], keys: Sequence[str]) -> None:
-        """Begin with the children that are neither known nor under way; `keys` are theirs."""
-        children = {}
-        for key, architecture in zip(keys, architectures, strict=True):
-            if key in self._under_way or key in self._known:
+    def submit(self, children: Mapping[str, Any]) -> None:
+        """Start to train those of `children`, by their keys, that are not known or in training."""
+        missing = {}
+        for key, child in children.items():
+            if key in self._in_training or key in self._known:
                 continue
-            known = self.store.result(key)
+            known = self._store.result(key)
             if known is None:
-                children[key] = architecture
+                missing[key] = child
             else:
                 self._known[key] = known
-        tickets = self._running.submit(list(children.values()))
-        self._keys |= zip(tickets, children, strict=True)
-        self._under_way.update(children)
+        if missing:
+            tickets = self.evaluator.submit(list(missing.values()))
+            self._keys |= zip(tickets, missing, strict=True)
+            self._in_training.update(missing)
 
     def finished(self) -> dict[str, Evaluation]:
-        """Wait for children and return, by key, what was submitted and is known by now.
+        """Wait for children and return the evaluations of those submitted and known, by key.
 
-        That is at least one, or none if none is under way. The caller is to store them, with all
-        that it has to say of them: what was trained is in the store no sooner.
+        Returns at least one, or none if none was submitted. The caller stores them, together with
+        the trials they belong to.
         """
         finished, self._known = self._known, {}
         if not finished:
-            for ticket, evaluation in self._running.finished():
+            for ticket, evaluation in self.evaluator.finished():
                 key = self._keys.pop(ticket)
-                self._under_way.remove(key)
+                self._in_training.remove(key)
                 finished[key] = evaluation
         return finished
+
+    def cancel(self) -> None:
+        """End the training of all children that were submitted."""
+        self.evaluator.cancel()
+        self._keys.clear()
+        self._in_training.clear()
+        self._known.clear()

@@ -1,95 +1,101 @@
-"""What a network may cost: a cost weighed in the reward, and limits that no child may exceed."""
+"""Hard limits on the costs of a child, checked before it is trained."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count, islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from nasgym.evaluation.evaluation import Evaluation, Scored
-from nasgym.evaluation.evaluator import Evaluator, asynchronous, stream
+from nasgym.evaluation.evaluator import Evaluator
 
 
-@runtime_checkable
-class Priced(Protocol):
-    """An evaluator that knows what a child costs before it is trained."""
+class CostLimits(Evaluator):
+    """An evaluator that refuses children whose costs exceed a limit.
 
-    def costs(self, architecture: Any) -> Mapping[str, float]:
-        """Return the costs that are known by name; none at all for what cannot be built."""
-        ...
-
-
-class Limited:
-    """An evaluator that has no child trained that costs more than a limit.
-
-    Such a child is "invalid", its error names the limit, its metrics are its costs and "limit".
+    A refused child is "invalid": its error names the limit, and its metrics are its costs and
+    "limit".
     """
 
-    def __init__(self, evaluator: Evaluator, limits: Mapping[str, float]) -> None:
-        """Have `evaluator` train what no limit forbids; `limits` are by the name of the cost.
+    knows_costs = True
 
-        Raises ValueError, in one line, for limits that cannot be kept.
+    def __init__(self, evaluator: Evaluator, limits: Mapping[str, float]) -> None:
+        """Have `evaluator` train the children within `limits`, which are by the name of the cost.
+
+        Raises ValueError for limits that cannot be checked.
         """
-        if not isinstance(evaluator, Priced):
+        if not evaluator.knows_costs:
             raise ValueError(
-                f"max_{next(iter(limits))} needs an evaluator that knows what a child costs before "
-                f"it is trained: {type(evaluator).__name__} has no method costs"
+                f"max_{next(iter(limits))} needs an evaluator that knows the costs of a child "
+                f"before training: {type(evaluator).__name__} does not"
             )
         for name, limit in limits.items():
             if not limit > 0:
                 raise ValueError(f"max_{name} must be above 0, not {limit}")
-        self.evaluator: Any = evaluator
+        self.evaluator = evaluator
         self.limits = limits
-        known = getattr(evaluator, "context", "")
-        self.context = json.dumps({"context": known, "limits": dict(limits)}, sort_keys=True)
-        self._running = asynchronous(evaluator)
+        self.resource_limits = evaluator.resource_limits
+        known = {"context": evaluator.context, "limits": dict(limits)}
+        self.context = json.dumps(known, sort_keys=True)
         self._tickets = count()
-        self._ours: dict[int, int] = {}
-        self._untrained: list[tuple[int, Evaluation]] = []
+        self._in_training: dict[int, int] = {}
+        self._refused: list[tuple[int, Evaluation]] = []
+
+    @property
+    def workers(self) -> int | None:
+        """The number of children trained at the same time."""
+        return self.evaluator.workers
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         """Return one evaluation for each of `architectures`, in order."""
-        evaluations = dict(self.stream(architectures))
-        return [evaluations[index] for index in range(len(architectures))]
-
-    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
-        """Yield (index, evaluation), first of the children that are not trained."""
-        within = []
-        for index, architecture in enumerate(architectures):
-            refused = self._refused(self.evaluator.costs(architecture))
-            if refused is None:
-                within.append(index)
-            else:
-                yield index, refused
+        evaluations = [self._refusal(self.costs(child)) for child in architectures]
+        within = [index for index, refusal in enumerate(evaluations) if refusal is None]
         if within:
-            trained = stream(self.evaluator, [architectures[index] for index in within])
-            yield from ((within[place], evaluation) for place, evaluation in trained)
+            trained = self.evaluator.evaluate([architectures[index] for index in within])
+            for index, evaluation in zip(within, trained, strict=True):
+                evaluations[index] = evaluation
+        return [one for one in evaluations if one is not None]
 
     def submit(self, architectures: Sequence[Any]) -> list[int]:
-        """Begin with the children that are trained; return a ticket for each of all."""
+        """Start to train the children within the limits; return a ticket for each of all."""
         tickets = list(islice(self._tickets, len(architectures)))
         within = {}
         for ticket, architecture in zip(tickets, architectures, strict=True):
-            refused = self._refused(self.evaluator.costs(architecture))
-            if refused is None:
+            refusal = self._refusal(self.costs(architecture))
+            if refusal is None:
                 within[ticket] = architecture
             else:
-                self._untrained.append((ticket, refused))
-        begun = self._running.submit(list(within.values()))
-        self._ours |= zip(begun, within, strict=True)
+                self._refused.append((ticket, refusal))
+        begun = self.evaluator.submit(list(within.values()))
+        self._in_training |= zip(begun, within, strict=True)
         return tickets
 
     def finished(self) -> list[tuple[int, Evaluation]]:
-        """Return (ticket, evaluation) of children, first of those that are not trained."""
-        finished, self._untrained = self._untrained, []
+        """Return (ticket, evaluation) of children, the refused ones first."""
+        finished, self._refused = self._refused, []
         return finished or [
-            (self._ours.pop(ticket), evaluation) for ticket, evaluation in self._running.finished()
+            (self._in_training.pop(ticket), evaluation)
+            for ticket, evaluation in self.evaluator.finished()
         ]
 
-    def _refused(self, costs: Mapping[str, float]) -> Evaluation | None:
-        """Return the evaluation of a child with these costs, or None if it is to be trained."""
+    def cancel(self) -> None:
+        """End the training of everything that was submitted."""
+        self.evaluator.cancel()
+        self._in_training.clear()
+        self._refused.clear()
+
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return the known costs of a child by name."""
+        return self.evaluator.costs(architecture)
+
+    def close(self) -> None:
+        """Close the evaluator."""
+        self.evaluator.close()
+
+    def _refusal(self, costs: Mapping[str, float]) -> Evaluation | None:
+        """Return the evaluation of a child beyond a limit; None for one within all limits."""
         for name, limit in self.limits.items():
             if costs and name not in costs:
-                raise ValueError(f"max_{name} cannot be kept: only {', '.join(costs)} are known")
+                raise ValueError(f"max_{name} cannot be checked: only {', '.join(costs)} are known")
             if costs and costs[name] > limit:
                 error = f"{costs[name]:,} {name}, more than max_{name}={limit}"
                 return Evaluation(status="invalid", error=error, metrics={**costs, "limit": name})
@@ -97,5 +103,5 @@ class Limited:
 
 
 def refused(outcome: Scored) -> bool:
-    """Return whether a child was not trained because of a limit: that is no failure."""
+    """Return whether a child was not trained because of a limit, which is no failure."""
     return "limit" in outcome.metrics

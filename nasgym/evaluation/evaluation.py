@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 STATUSES = ("ok", "nan", "oom", "timeout", "exception", "killed", "invalid")
-"""How a child's training can end; everything but "ok" is a failure and earns the failure reward."""
-
+"""How a child's training can end. Every status but "ok" is a failure and earns FAILURE_REWARD."""
 
 ENVIRONMENTAL = ("oom", "timeout", "killed")
-"""Failures for want of memory, time or a machine: more of that, and the child may train."""
-
+"""Failures for lack of memory, time or a machine: under other limits the child may train."""
 
 LONGEST_ERROR = 4000
+"""Characters of an error message that are kept, the last ones."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,11 @@ class Evaluation:
     status: str = "ok"
     """One of STATUSES."""
     error: str = ""
-    """Why the child failed, at most 4,000 characters; empty if it did not."""
+    """Why the child failed, at most LONGEST_ERROR characters; empty if it did not fail."""
     seconds: float = 0.0
     """Wall-clock seconds of the child's training."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else was measured, as plain JSON data: "nll", "curve", "parameters", ..."""
+    """All other measurements as plain JSON data: "nll", "curve", "parameters", ..."""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -49,7 +48,7 @@ class Evaluation:
 
 
 class Scored(Protocol):
-    """What says how good a child is: an Evaluation, or a Trial."""
+    """An outcome with an accuracy and metrics: an Evaluation or a Trial."""
 
     @property
     def accuracy(self) -> float:
@@ -58,12 +57,12 @@ class Scored(Protocol):
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """Return whatever else was measured."""
+        """Return all other measurements."""
         ...
 
 
 def score(outcome: Scored) -> str:
-    """Return in words how good a child is: its perplexity if it has one, else its accuracy."""
+    """Return the perplexity of a child if it has one, else its accuracy, in words."""
     if "perplexity" in outcome.metrics:
         return f"perplexity {outcome.metrics['perplexity']:,.1f}"
     return f"accuracy {outcome.accuracy:.2%}"

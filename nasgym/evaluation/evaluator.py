@@ -1,91 +1,151 @@
-"""Evaluation: what training a child brought, who may bring it, and what reward it earns."""
+"""The interface of evaluators: objects that train children, or look them up."""
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import count, islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from nasgym.evaluation.evaluation import Evaluation
 
 
-class Evaluator(Protocol):
-    """Anything that turns architectures into evaluations.
+class Evaluator(ABC):
+    """Turns architectures into evaluations.
 
-    Batch first: one evaluation for each architecture, in the same order. A child's failure is an
-    `Evaluation` with a status, never an exception. An architecture's evaluation depends on nothing
-    but the architecture and the evaluator's own settings. Evaluators that differ in their settings
-    and share an archive need a `context`, a string that names the settings: what the archive holds
-    is looked up by architecture and context.
+    A subclass must implement `evaluate`. A subclass that trains children in the background also
+    overrides `submit`, `finished` and `cancel`.
+
+    A child's failure is an `Evaluation` with a status, never an exception. The evaluation of an
+    architecture depends only on the architecture and on `context`.
     """
+
+    context: str = ""
+    """Every setting that decides an evaluation besides the architecture, as text. The archive finds
+    results by architecture and context."""
+
+    resource_limits: str = ""
+    """The limits of time and memory, as text. A child that failed at such a limit is trained again
+    under other limits."""
+
+    knows_costs: bool = False
+    """Whether `costs` returns the costs of a child before it is trained."""
+
+    @property
+    def workers(self) -> int | None:
+        """The number of children trained at the same time; None if the caller decides."""
+        return None
+
+    @abstractmethod
+    def evaluate(self, architectures: Sequence[Any]) -> Sequence[Evaluation]:
+        """Return one evaluation for each of `architectures`, in order."""
+
+    def submit(self, architectures: Sequence[Any]) -> list[int]:
+        """Start to evaluate `architectures` and return a ticket for each."""
+        tickets = list(islice(self._queue.tickets, len(architectures)))
+        self._queue.waiting += zip(tickets, architectures, strict=True)
+        return tickets
+
+    def finished(self) -> list[tuple[int, Evaluation]]:
+        """Wait for children and return (ticket, evaluation) of those that finished.
+
+        Returns at least one, or none if nothing was submitted. By default everything submitted is
+        evaluated in one batch and returned one by one, in the order of submission.
+        """
+        queue = self._queue
+        if queue.waiting and not queue.done:
+            tickets, architectures = zip(*queue.waiting, strict=True)
+            queue.waiting.clear()
+            queue.done += zip(tickets, evaluate_all(self, architectures), strict=True)
+        return [queue.done.popleft()] if queue.done else []
+
+    def cancel(self) -> None:
+        """End the evaluation of everything that was submitted."""
+        self._queue.waiting.clear()
+        self._queue.done.clear()
+
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return the known costs of a child by name; an empty mapping if it cannot be built."""
+        return {}
+
+    def close(self) -> None:
+        """Free the workers; a closed evaluator evaluates nothing more."""
+        self.cancel()
+
+    @cached_property
+    def _queue(self) -> "_Queue":
+        return _Queue()
+
+
+class _Queue:
+    """Submitted architectures, and evaluations that `finished` has not returned yet."""
+
+    def __init__(self) -> None:
+        self.tickets = count()
+        self.waiting: deque[tuple[int, Any]] = deque()
+        self.done: deque[tuple[int, Evaluation]] = deque()
+
+
+class EvaluatesBatches(Protocol):
+    """Any object with a method `evaluate`: enough for an evaluator of your own."""
 
     def evaluate(self, architectures: Sequence[Any]) -> Sequence[Evaluation]:
         """Return one evaluation for each of `architectures`, in order."""
         ...
 
 
-@runtime_checkable
-class Streaming(Protocol):
-    """An evaluator that hands over each evaluation as soon as its child is finished."""
+class WrappedEvaluator(Evaluator):
+    """An object that has `evaluate`, and perhaps other members of `Evaluator`, as an evaluator."""
 
-    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
-        """Yield (index, evaluation) in the order of finishing."""
-        ...
+    def __init__(self, wrapped: EvaluatesBatches) -> None:
+        """Wrap an object; its optional members are read once, here."""
+        self.wrapped = wrapped
+        self.context = getattr(wrapped, "context", "")
+        self.resource_limits = getattr(wrapped, "resource_limits", "")
+        self._workers: int | None = getattr(wrapped, "workers", None)
+        self._costs = getattr(wrapped, "costs", None)
+        self._close = getattr(wrapped, "close", None)
+        self.knows_costs = self._costs is not None
 
+    @property
+    def workers(self) -> int | None:
+        """The number of workers that the object says it has."""
+        return self._workers
 
-def stream(evaluator: Evaluator, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
-    """Yield (index, evaluation) from any evaluator, early where it can."""
-    if isinstance(evaluator, Streaming):
-        yield from evaluator.stream(architectures)
-    else:
-        evaluations = evaluator.evaluate(architectures)
-        if len(evaluations) != len(architectures):
-            raise ValueError(
-                f"{type(evaluator).__name__}.evaluate was asked for {len(architectures)} "
-                f"evaluations and returned {len(evaluations)}"
-            )
-        yield from enumerate(evaluations)
+    def evaluate(self, architectures: Sequence[Any]) -> Sequence[Evaluation]:
+        """Return the object's evaluations."""
+        return evaluate_all(self.wrapped, architectures)
 
+    def costs(self, architecture: Any) -> Mapping[str, float]:
+        """Return the costs that the object knows."""
+        return {} if self._costs is None else self._costs(architecture)
 
-@runtime_checkable
-class Asynchronous(Protocol):
-    """An evaluator that trains children while its caller goes on."""
-
-    def submit(self, architectures: Sequence[Any]) -> list[int]:
-        """Begin with `architectures` as soon as workers are free; return a ticket for each."""
-        ...
-
-    def finished(self) -> list[tuple[int, Evaluation]]:
-        """Wait for children and return (ticket, evaluation) of those that are finished.
-
-        That is at least one, or none if none is under way.
-        """
-        ...
+    def close(self) -> None:
+        """Close the object if it can be closed."""
+        if self._close is not None:
+            self._close()
 
 
-class InTurn:
-    """Any evaluator as one that is asked for nothing until its caller waits."""
+def as_evaluator(evaluator: Evaluator | EvaluatesBatches) -> Evaluator:
+    """Return `evaluator` itself, or a wrapper if it is an object with a method `evaluate`.
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        """Have `evaluator` evaluate one after the other."""
-        self.evaluator = evaluator
-        self._tickets = count()
-        self._waiting: deque[tuple[int, Any]] = deque()
-
-    def submit(self, architectures: Sequence[Any]) -> list[int]:
-        """Take in `architectures`; return a ticket for each."""
-        tickets = list(islice(self._tickets, len(architectures)))
-        self._waiting += zip(tickets, architectures, strict=True)
-        return tickets
-
-    def finished(self) -> list[tuple[int, Evaluation]]:
-        """Evaluate the one that has waited longest; none if there is none."""
-        if not self._waiting:
-            return []
-        ticket, architecture = self._waiting.popleft()
-        ((_, evaluation),) = stream(self.evaluator, [architecture])
-        return [(ticket, evaluation)]
+    Raises TypeError for anything else.
+    """
+    if isinstance(evaluator, Evaluator):
+        return evaluator
+    if callable(getattr(evaluator, "evaluate", None)):
+        return WrappedEvaluator(evaluator)
+    raise TypeError(
+        f"{type(evaluator).__name__} is no evaluator: give it a method evaluate(architectures)"
+    )
 
 
-def asynchronous(evaluator: Evaluator) -> Asynchronous:
-    """Return `evaluator` itself if it trains while its caller goes on, else one like it."""
-    return evaluator if isinstance(evaluator, Asynchronous) else InTurn(evaluator)
+def evaluate_all(evaluator: EvaluatesBatches, architectures: Sequence[Any]) -> Sequence[Evaluation]:
+    """Return the evaluations of `architectures`; raise ValueError if their number is wrong."""
+    evaluations = evaluator.evaluate(architectures)
+    if len(evaluations) != len(architectures):
+        raise ValueError(
+            f"{type(evaluator).__name__}.evaluate returned {len(evaluations)} evaluations for "
+            f"{len(architectures)} architectures"
+        )
+    return evaluations

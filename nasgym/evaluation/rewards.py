@@ -1,4 +1,4 @@
-"""Rewards: what an evaluation earns the agent."""
+"""Rewards: the number that an agent receives for an evaluation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ from nasgym.evaluation.evaluation import Evaluation
 FAILURE_REWARD = 0.0
 """The reward of a child that failed: finite, and no better than the worst child that trained."""
 
-
 PERPLEXITY_CONSTANT = 80.0
-"""The usual constant of the reward for perplexity (Zoph & Le 2017, section 4.2)."""
+"""Default constant c of the reward c / perplexity^2 (Zoph & Le 2017, section 4.2)."""
 
 
 Reward = Callable[[Evaluation], float]
@@ -30,17 +29,14 @@ def accuracy_cubed(evaluation: Evaluation) -> float:
 def nll(evaluation: Evaluation) -> float:
     """Return exp(-NLL): the geometric mean probability the child gives the right class.
 
-    It orders children as the negative log likelihood does, lies in [0, 1] whatever happens, and
-    agrees between seeds better than accuracy.
+    It ranks children like the negative log likelihood, lies in [0, 1], and varies less between
+    seeds than accuracy.
     """
     return exp(-float(evaluation.metrics["nll"]))
 
 
 def perplexity(evaluation: Evaluation, constant: float = PERPLEXITY_CONSTANT) -> float:
-    """Return `constant` over the square of the validation perplexity.
-
-    For language models (Zoph & Le 2017, section 4.2).
-    """
+    """Return constant / perplexity^2 of the validation text (Zoph & Le 2017, section 4.2)."""
     return constant / float(evaluation.metrics["perplexity"]) ** 2
 
 
@@ -53,7 +49,7 @@ REWARDS: Mapping[str, Reward] = {
 
 
 def reward_named(reward: str | Reward) -> Reward:
-    """Return the reward of that name, or `reward` itself; ValueError for a name there is not."""
+    """Return the reward of that name, or `reward` itself; ValueError for an unknown name."""
     if callable(reward):
         return reward
     if reward not in tuple(REWARDS):
@@ -62,40 +58,42 @@ def reward_named(reward: str | Reward) -> Reward:
 
 
 def reward_of(evaluation: Evaluation, reward: Reward) -> float:
-    """Return what `evaluation` earns: `reward` of it, or the failure reward if the child failed."""
+    """Return the reward of `evaluation`; FAILURE_REWARD if the child failed."""
     return reward(evaluation) if evaluation.status == "ok" else FAILURE_REWARD
 
 
 COSTS = ("parameters", "flops", "latency")
-"""Metrics that say what a network costs: weights, operations of a pass, seconds of a pass."""
+"""Metrics that are costs: weights, operations of a forward pass, seconds of a forward pass."""
 
 
 EXPONENT = -0.07
-"""With it, twice the cost is worth 5 % more accuracy (Tan et al. 2019, section 3.1)."""
+"""Default exponent: doubling the cost must gain 5 % accuracy to pay off (Tan et al. 2019,
+section 3.1)."""
 
 
-SMALLEST_SHARE = 1e-6
-"""The least share of the target that counts: a network that costs nothing earns no infinity."""
+SMALLEST_RATIO = 1e-6
+"""Lower bound of cost / target, so that a network without cost has a finite reward."""
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """A reward in which a cost is weighed: reward * (cost / target) ** exponent.
+class CostWeightedReward:
+    """A reward with a soft constraint on a cost: reward * (cost / target) ** exponent.
 
-    The soft constraint of Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for
-    Mobile", equations 2 and 3. It is for rewards that are not negative.
+    Source: Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for Mobile",
+    equations 2 and 3. The reward must not be negative.
     """
 
     reward: Reward
-    """What is weighed against the cost."""
+    """The reward without the cost."""
     cost: str
     """The metric that is the cost, one of COSTS."""
     target: float
-    """The cost that leaves the reward as it is."""
+    """The cost at which the reward is unchanged."""
     exponent: float = EXPONENT
-    """At costs above the target, at most 0."""
+    """Exponent for costs above the target, at most 0."""
     exponent_below: float | None = None
-    """At costs below it; None: the same, 0: what is cheaper than the target earns no more."""
+    """Exponent for costs below the target; None means the same. With 0 a network cheaper than the
+    target gains nothing."""
 
     def __post_init__(self) -> None:
         if self.cost not in COSTS:
@@ -107,13 +105,12 @@ class Weighed:
                 raise ValueError(f"{name} must be 0 or less, not {getattr(self, name)}")
 
     def __call__(self, evaluation: Evaluation) -> float:
-        """Return what `evaluation` earns; raise ValueError if nobody has measured its cost."""
+        """Return the reward of `evaluation`; raise ValueError if it does not report the cost."""
         if self.cost not in evaluation.metrics:
             known = ", ".join(name for name in COSTS if name in evaluation.metrics) or "none"
             raise ValueError(
-                f"cost {self.cost!r} cannot be weighed: of what a child costs the evaluator "
-                f"reports {known}"
+                f"cost {self.cost!r} is not reported by the evaluator; reported costs: {known}"
             )
-        share = max(evaluation.metrics[self.cost] / self.target, SMALLEST_SHARE)
+        ratio = max(evaluation.metrics[self.cost] / self.target, SMALLEST_RATIO)
         below = self.exponent if self.exponent_below is None else self.exponent_below
-        return float(self.reward(evaluation) * share ** (self.exponent if share > 1 else below))
+        return float(self.reward(evaluation) * ratio ** (self.exponent if ratio > 1 else below))

@@ -11,7 +11,7 @@ from nasgym.execution.forkserver import lacks_memory
 from nasgym.execution.scheduler import Task
 
 
-class ThisProcess:
+class InProcessBackend:
     """A backend that trains in this process, one child after the other, without limits."""
 
     workers = 1
@@ -23,16 +23,16 @@ class ThisProcess:
         self._begun: list[tuple[int, Task]] = []
 
     def begin(self, ticket: int, task: Task) -> None:
-        """Take in a task."""
+        """Keep a task for `ended`."""
         self._begun.append((ticket, task))
 
     def ended(self) -> list[tuple[int, Evaluation]]:
-        """Train the child that was begun."""
+        """Train the children that were begun."""
         begun, self._begun = self._begun, []
         return [(ticket, self._trained(task)) for ticket, task in begun]
 
     def stop(self) -> None:
-        """Forget what was begun."""
+        """Drop the children that were begun."""
         self._begun = []
 
     def _trained(self, task: Task) -> Evaluation:

@@ -1,44 +1,46 @@
-"""The scheduler: which child begins when, wherever children run, and which is begun again."""
+"""The scheduler: the order in which children begin, on any backend, and their retries."""
 
 import heapq
 import itertools
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 from nasgym.evaluation.evaluation import Evaluation
+from nasgym.evaluation.evaluator import Evaluator
 from nasgym.spaces.plain import plain
 
 Task = Mapping[str, Any]
-"""What tells a job which child to train: plain JSON data."""
+"""Tells a job which child to train: plain JSON data."""
 
 
 class Backend(Protocol):
-    """Where children run: it begins them and tells how they ended."""
+    """A place where children run."""
 
     @property
     def workers(self) -> int:
-        """How many children it has room for, which may change as machines come and go."""
+        """How many children it can run at a time; changes as machines come and go."""
         ...
 
     def begin(self, ticket: int, task: Task) -> None:
-        """Begin a child, never more than `workers` at a time; its end comes under `ticket`.
+        """Begin a child, never more than `workers` at a time; `ended` reports it by `ticket`.
 
-        The job finds in its task a "slot", a number that no other child on that machine has.
+        The task that the job receives has a "slot", a number that no other running child on that
+        machine has.
         """
         ...
 
     def ended(self) -> list[tuple[int, Evaluation]]:
-        """Wait for news, a second or so, and return children that ended, perhaps none.
+        """Wait for about a second and return the children that ended, perhaps none.
 
-        A child that was lost has the status "killed".
+        A child whose process was lost has the status "killed".
         """
         ...
 
     def stop(self) -> None:
-        """Kill all children and free what they hold; `begin` may be called again."""
+        """Kill all children and free their resources; `begin` may be called again."""
         ...
 
 
@@ -48,32 +50,34 @@ class Entry:
 
     task: Task
     """What it is to train."""
-    cost: float
-    """The largest begins first."""
+    priority: tuple[int, float, int]
+    """Submission, minus cost, ticket: the smallest begins first."""
     attempts: int = 0
     """How often it was begun."""
 
 
 class Scheduler:
-    """Children in the order of their costs, as many at a time as the backend has room for.
+    """Runs children on a backend, as many at a time as it has workers.
 
-    Whatever goes wrong with a child is its `Evaluation`. One that was killed, from outside or by a
-    crash of its own, is begun again up to `retries` times (metrics then tell the "attempts");
-    every other failure is final. A scheduler is for one thread of the process that made it.
+    Submissions begin in their order; within one, the child of the largest cost begins first. A
+    child that was killed, from outside or by its own crash, is begun again up to `retries` times
+    (its metrics then hold "attempts"); every other failure is final.
+
+    Not thread-safe; use it only in the process that created it.
     """
 
     def __init__(self, backend: Backend, *, retries: int = 2) -> None:
-        """Have `backend` run children."""
+        """Run children on `backend`."""
         if retries < 0:
-            raise ValueError(f"retries must be from 0, not {retries}")
+            raise ValueError(f"retries must be 0 or more, not {retries}")
         self.backend = backend
         self.retries = retries
         self._owner = os.getpid()
         self._closed = False
         self._tickets = itertools.count()
+        self._submissions = itertools.count()
         self._unfinished: dict[int, Entry] = {}
-        self._waiting: list[tuple[float, int]] = []
-        self._runs = 0
+        self._waiting: list[tuple[int, float, int]] = []
 
     @property
     def workers(self) -> int:
@@ -81,9 +85,9 @@ class Scheduler:
         return self.backend.workers
 
     def submit(self, tasks: Sequence[Task], costs: Sequence[float] | None = None) -> list[int]:
-        """Take in `tasks` and return a ticket for each; `finished` tells what became of them.
+        """Queue `tasks`, which belong together, and return a ticket for each.
 
-        Those of largest cost begin first; equals, and all if there are no costs, in order.
+        `costs` decide their order, in any unit; without costs they begin in the order given.
         """
         self._check_usable()
         if costs is None:
@@ -91,16 +95,19 @@ class Scheduler:
         if len(costs) != len(tasks):
             raise ValueError(f"{len(tasks)} tasks need as many costs, not {len(costs)}")
         tickets = list(itertools.islice(self._tickets, len(tasks)))
+        submission = next(self._submissions)
         for ticket, task, cost in zip(tickets, tasks, costs, strict=True):
-            self._unfinished[ticket] = Entry(task, cost)
-            heapq.heappush(self._waiting, (-cost, ticket))
+            entry = Entry(task, (submission, -cost, ticket))
+            self._unfinished[ticket] = entry
+            heapq.heappush(self._waiting, entry.priority)
         self._begin()
         return tickets
 
     def finished(self) -> list[tuple[int, Evaluation]]:
         """Wait for children and return (ticket, evaluation) of those that ended for good.
 
-        That is at least one, or none if none is under way.
+        Returns at least one, or none if none is queued or running. Raises WorkerError if the job
+        cannot start.
         """
         final: list[tuple[int, Evaluation]] = []
         while self._unfinished and not final:
@@ -112,20 +119,24 @@ class Scheduler:
     def run(
         self, tasks: Sequence[Task], costs: Sequence[float] | None = None
     ) -> Iterator[tuple[int, Evaluation]]:
-        """Yield (index, evaluation) of each task, in the order of finishing.
+        """Submit `tasks`; yield (index, evaluation) of each in the order of finishing.
 
-        Costs are those of `submit`. Whatever was submitted before is ended, as are these tasks if
-        the iteration is. Raises WorkerError if the job cannot start.
+        Ending the iteration early ends all children.
         """
-        self._check_usable()
-        if costs is not None and len(costs) != len(tasks):
-            raise ValueError(f"{len(tasks)} tasks need as many costs, not {len(costs)}")
-        self.cancel()
-        return self._results(self._runs, tasks, costs)
+        return self._results(self.submit(tasks, costs))
+
+    def _results(self, tickets: Sequence[int]) -> Iterator[tuple[int, Evaluation]]:
+        places = {ticket: place for place, ticket in enumerate(tickets)}
+        try:
+            while places:
+                for ticket, evaluation in self.finished():
+                    yield places.pop(ticket), evaluation
+        finally:
+            if places:
+                self.cancel()
 
     def cancel(self) -> None:
         """End all children that were submitted."""
-        self._runs += 1
         if self._unfinished:
             self._unfinished.clear()
             self._waiting.clear()
@@ -147,37 +158,22 @@ class Scheduler:
         if self._closed:
             raise RuntimeError("this pool is closed")
         if os.getpid() != self._owner:
-            raise RuntimeError(f"this pool is that of process {self._owner}: make one here")
-
-    def _results(
-        self, run: int, tasks: Sequence[Task], costs: Sequence[float] | None
-    ) -> Iterator[tuple[int, Evaluation]]:
-        try:
-            tickets = self.submit(tasks, costs)
-            first = tickets[0] if tickets else 0
-            while final := self.finished():
-                for ticket, evaluation in final:
-                    yield ticket - first, evaluation
-                    if self._runs != run:
-                        raise RuntimeError("a new run, or closing the pool, has ended this run")
-        finally:
-            if self._runs == run:
-                self.cancel()
+            raise RuntimeError(f"this pool belongs to process {self._owner}: make one here")
 
     def _begin(self) -> None:
-        """Begin as many of the waiting children as there is room for."""
+        """Begin as many of the waiting children as there are free workers."""
         running = len(self._unfinished) - len(self._waiting)
         for _ in range(min(len(self._waiting), self.backend.workers - running)):
-            _, ticket = heapq.heappop(self._waiting)
+            *_, ticket = heapq.heappop(self._waiting)
             entry = self._unfinished[ticket]
             entry.attempts += 1
             self.backend.begin(ticket, entry.task)
 
     def _settled(self, ticket: int, evaluation: Evaluation) -> Iterator[tuple[int, Evaluation]]:
-        """Yield the evaluation if it is final; else the child waits again."""
+        """Yield the evaluation if it is final; else queue the child again."""
         entry = self._unfinished[ticket]
         if evaluation.status == "killed" and entry.attempts <= self.retries:
-            heapq.heappush(self._waiting, (-entry.cost, ticket))
+            heapq.heappush(self._waiting, entry.priority)
             return
         del self._unfinished[ticket]
         if entry.attempts > 1:
@@ -186,42 +182,41 @@ class Scheduler:
         yield ticket, evaluation
 
 
-class Scheduled(ABC):
-    """An evaluator whose children a scheduler begins, in batches or one by one."""
+class SchedulerEvaluator(Evaluator):
+    """An evaluator that runs each child as a task of a scheduler."""
 
-    _scheduler: Scheduler
-
-    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
-        """Return one evaluation for each of `architectures`, in order."""
-        evaluations = dict(self.stream(architectures))
-        return [evaluations[index] for index in range(len(architectures))]
-
-    def stream(self, architectures: Sequence[Any]) -> Iterator[tuple[int, Evaluation]]:
-        """Yield (index, evaluation) in the order of finishing."""
-        costs = [self._cost(child) for child in architectures]
-        yield from self._scheduler.run(_tasks(architectures), costs)
+    scheduler: Scheduler
 
     @property
     def workers(self) -> int:
-        """How many children are trained at the same time."""
-        return self._scheduler.workers
+        """The number of children trained at the same time."""
+        return self.scheduler.workers
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return one evaluation for each of `architectures`, in order."""
+        evaluations = dict(self.scheduler.run(*self._tasks(architectures)))
+        return [evaluations[index] for index in range(len(architectures))]
 
     def submit(self, architectures: Sequence[Any]) -> list[int]:
-        """Begin with `architectures`, in order, as workers are free; return a ticket for each."""
-        return self._scheduler.submit(_tasks(architectures))
+        """Queue `architectures`, the most costly first; return a ticket for each."""
+        return self.scheduler.submit(*self._tasks(architectures))
 
     def finished(self) -> list[tuple[int, Evaluation]]:
-        """Wait for children and return (ticket, evaluation) of those that are finished."""
-        return self._scheduler.finished()
+        """Wait for children and return (ticket, evaluation) of those that finished."""
+        return self.scheduler.finished()
+
+    def cancel(self) -> None:
+        """End all children that were submitted."""
+        self.scheduler.cancel()
 
     def close(self) -> None:
         """End the worker processes; a closed evaluator trains nothing more."""
-        self._scheduler.close()
+        self.scheduler.close()
+
+    def _tasks(self, architectures: Sequence[Any]) -> tuple[list[Task], list[float]]:
+        tasks: list[Task] = [{"architecture": plain(one)} for one in architectures]
+        return tasks, [self.work(one) for one in architectures]
 
     @abstractmethod
-    def _cost(self, architecture: Any) -> float:
-        """Return what training `architecture` costs, in no particular unit."""
-
-
-def _tasks(architectures: Sequence[Any]) -> list[Task]:
-    return [{"architecture": plain(architecture)} for architecture in architectures]
+    def work(self, architecture: Any) -> float:
+        """Return how much work it is to train `architecture`, in any unit."""

@@ -1,46 +1,41 @@
-"""What a search costs on this machine, estimated from children that are trained for a moment."""
+"""The cost of a search on this machine, estimated by training a few children for a moment."""
 
-import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from nasgym.agents import make
-from nasgym.data import load, load_text
-from nasgym.data.text import FEWEST_TRAIN, FEWEST_VALID
-from nasgym.environments.registry import ENVIRONMENTS
-from nasgym.environments.study import Task
+from nasgym.environments.ceiling import Ceiling
+from nasgym.environments.problems import TrainingOptions
+from nasgym.environments.study import Study
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.networks import flops
-from nasgym.options import did_you_mean
+from nasgym.evaluation.evaluator import Evaluator
 from nasgym.search.plan import Plan, SearchError
 from nasgym.spaces.base import SearchSpace
-from nasgym.training.image.evaluator import ImageChildren
-from nasgym.training.image.recipe import RECIPES
-from nasgym.training.recipes import recipe_named
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.evaluator import TrainingEvaluator
 
 PROBE_STEPS = 2
-"""Steps in an epoch of the probe."""
+"""Training steps of the shorter of two trainings of the probe."""
 
-PROBE_SECONDS = 2.0
-"""How much longer the second training of the probe is to take than the first, if it can."""
+PROBE_SECONDS = 0.5
+"""How much longer the second training is to take, if MOST_STEPS allows it."""
 
-PROBE_EPOCHS = (3, 100)
-"""The fewest and the most epochs it has more."""
+MOST_STEPS = 200
+"""The largest number of steps that the second training has more."""
 
 DRAWN = 50
-"""Random strings whose mean work stands for that of all under one ceiling."""
+"""Random strings whose mean work stands for that of all strings under one ceiling."""
 
-DATA_OPTIONS = ("unit", "vocabulary_size", "train_size", "image_size")
-"""Options of environments that decide how much training data there is."""
+DAY = 86400.0
+LONG = 2 * DAY
+"""Seconds of a search from which on its announcement tells how to make it cheaper."""
 
 LENGTHS = {"years": 365.25 * 86400, "days": 86400.0, "hours": 3600.0, "minutes": 60.0}
 
@@ -71,8 +66,13 @@ class Cost:
         return self.children * self.epochs * self.samples * self.seconds_a_sample / 3600
 
     @property
+    def first(self) -> float:
+        """Return the seconds until the first child ends."""
+        return self.epochs * self.samples * self.seconds_a_sample
+
+    @property
     def seconds(self) -> float:
-        """Return how long the search takes."""
+        """Return the seconds until the search ends."""
         return 3600 * self.hours / self.workers
 
     def to_plain(self) -> dict[str, Any]:
@@ -90,60 +90,60 @@ class Cost:
         )
 
 
-def estimate(plan: Plan) -> Cost:
-    """Return what `plan` costs on this machine, after training a few children for a few steps.
+def can_estimate(plan: Plan) -> bool:
+    """Return whether `estimate` can tell the cost of `plan`: whether it trains children of ours."""
+    return isinstance(plan.problem(), TrainingOptions)
 
-    The probe goes through the environment's own evaluator, as many random children at a time as
-    the search would train, and writes nothing. An image's cost grows with the operations of its
-    child, in the mean over random strings under each ceiling; a token costs the same in all cells.
 
-    Raises what a search with `plan` would raise before its first child, SearchError if no child
-    of the probe could be trained.
+def estimate(plan: Plan, evaluator: Evaluator | None = None) -> Cost:
+    """Return the cost of `plan` on this machine, after training a few children for a few steps.
+
+    `evaluator` is that of the plan's environment, if there is one already. The probe trains as many
+    random children at a time as the search would, and records nothing. The cost of an image grows
+    with the operations of its child, in the mean over random strings under each ceiling; a token
+    costs the same in all cells.
+
+    Raises what a search with `plan` would raise before its first child, SearchError if nothing can
+    be estimated or no child of the probe could be trained.
     """
-    if plan.env not in ENVIRONMENTS:
-        known = did_you_mean(plan.env, list(ENVIRONMENTS))
-        raise SearchError(f"the cost of {plan.env} cannot be estimated{known}")
+    problem = plan.problem()
+    if not isinstance(problem, TrainingOptions):
+        raise SearchError(f"the cost of {plan.env} cannot be estimated: it trains no children")
+    if not isinstance(evaluator, TrainingEvaluator):
+        with closing(problem.evaluator()) as made:
+            return estimate(plan, made)
     agent = make(plan.agent, plan.seed, **plan.agent_options)
-    wave = getattr(agent, "batch", None) or plan.num_envs
+    wave = agent.batch or plan.num_envs
     if plan.asynchronous or not agent.in_waves:
         wave = sys.maxsize
-    options = {**plan.options, "archive": None}
-    if plan.workers is not None:
-        options["workers"] = plan.workers
     rng = np.random.default_rng(plan.seed)
-    with closing(_task(plan.env, options)) as task:
-        workers = task.evaluator.workers
-        work = _work_in(task)
-        mean = mean_work(task, plan.children, work, rng)
-        children = draw(task.space, rng, max(2, min(workers, wave)))
-        device = json.loads(task.evaluator.context)["device"]
-    fidelity = fidelity_of(options)
-    rate = probe(plan.env, {**options, **fidelity.shortened}, children, work)
+    ceiling = Ceiling(problem.search_space(), **problem.growth)
+    workers = min(evaluator.workers, wave)
+    mean = mean_work(ceiling, plan.children, evaluator.work, rng)
+    rate = probe(evaluator, draw(ceiling.space, rng, max(2, workers)))
     return Cost(
         children=plan.children,
-        epochs=fidelity.epochs,
-        samples=fidelity.samples,
+        epochs=evaluator.epochs,
+        samples=evaluator.samples,
         seconds_a_sample=mean * rate,
-        workers=min(workers, wave),
-        device=device,
+        workers=workers,
+        device=evaluator.device,
     )
 
 
 def mean_work(
-    task: Task, children: int, work: Callable[[Any], float], rng: np.random.Generator
+    ceiling: Ceiling, children: int, work: Callable[[Any], float], rng: np.random.Generator
 ) -> float:
-    """Return the work of a child in the mean over a search for so many.
+    """Return the mean work of the children of a search.
 
-    Under each ceiling there may be, weighted by the number of children under it, random strings
-    stand for those the agent will propose.
+    Under each ceiling, weighted by the number of children under it, random strings stand for those
+    that the agent will propose.
     """
-    ceilings: Counter[SearchSpace] = Counter()
-    for begun in range(0, children, task.grow_every):
-        task.resume(begun)
-        ceilings[task.space] += min(task.grow_every, children - begun)
-    task.resume(0)
+    spaces: Counter[SearchSpace] = Counter()
+    for begun in range(0, children, ceiling.grow_every):
+        spaces[ceiling.after(begun)] += min(ceiling.grow_every, children - begun)
     total = 0.0
-    for space, count in ceilings.items():
+    for space, count in spaces.items():
         total += count * sum(map(work, draw(space, rng, DRAWN))) / DRAWN
     return total / children
 
@@ -153,61 +153,28 @@ def draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Any]:
     return [space.canonical(space.decode(space.sample(rng))) for _ in range(count)]
 
 
-@dataclass(frozen=True)
-class Fidelity:
-    """How much a child of a search trains on, and how little is enough for a probe."""
-
-    epochs: int
-    """Passes over the training data."""
-    samples: int
-    """Images or tokens in them."""
-    shortened: Mapping[str, Any]
-    """Options of the environment that leave a few steps and next to no validation."""
-
-
-def fidelity_of(options: Mapping[str, Any]) -> Fidelity:
-    """Return the fidelity of the children of an environment with all these `options`."""
-    chosen = {name: value for name, value in options.items() if name in DATA_OPTIONS}
-    name, epochs = options.get("recipe", "short"), options.get("epochs")
-    if "corpus" in options:
-        text = recipe_named(name, LANGUAGE_RECIPES, epochs=epochs)
-        samples = len(load_text(options["corpus"], **chosen).train)
-        enough = max(FEWEST_TRAIN, (PROBE_STEPS * text.unroll + 1) * text.batch_size)
-        shortened = {"train_size": min(enough, samples), "valid_size": FEWEST_VALID}
-        return Fidelity(text.epochs, samples, shortened)
-    recipe = recipe_named(name, RECIPES, epochs=epochs)
-    samples = len(load(options["data"], **chosen).train_labels)
-    enough = PROBE_STEPS * recipe.batch_size
-    return Fidelity(recipe.epochs, samples, {"train_size": min(enough, samples), "valid_size": 2})
-
-
-def probe(
-    env: str, options: Mapping[str, Any], children: Sequence[Any], work: Callable[[Any], float]
-) -> float:
+def probe(evaluator: TrainingEvaluator, children: Sequence[Any]) -> float:
     """Return the seconds that one training sample takes for each unit of its child's work.
 
-    All `children` are trained twice, for one epoch and for some more, and the difference counts:
-    in it there is no start and next to no validation.
+    All `children` are trained twice, for a few steps and for some more. The difference of the two
+    leaves out the start. Raises SearchError if no child could be trained.
     """
-    short = _train(env, {**options, "epochs": 1}, children)
-    quickest = max(1e-3, min(evaluation.seconds for evaluation in short.values()))
-    fewest, most = PROBE_EPOCHS
-    epochs = 1 + max(fewest, min(most, ceil(PROBE_SECONDS / quickest)))
-    long = _train(env, {**options, "epochs": epochs}, children)
+    short = _trained(evaluator.probe(children, PROBE_STEPS))
+    step = max(1e-4, min(one.seconds for one in short.values()) / PROBE_STEPS)
+    more = min(MOST_STEPS, ceil(PROBE_SECONDS / step))
+    long = _trained(evaluator.probe(children, PROBE_STEPS + more))
     seconds = done = 0.0
     for index in short.keys() & long.keys():
         seconds += long[index].seconds - short[index].seconds
         samples = long[index].metrics["samples"] - short[index].metrics["samples"]
-        done += samples * work(children[index])
+        done += samples * evaluator.work(children[index])
     if seconds <= 0 or done <= 0:
-        raise SearchError("the probe says nothing: a long training took no longer than a short one")
+        raise SearchError("the probe shows nothing: more steps took no longer")
     return seconds / done
 
 
-def _train(env: str, options: Mapping[str, Any], children: Sequence[Any]) -> dict[int, Evaluation]:
-    """Return the evaluations of those children that could be trained, by their place."""
-    with closing(_task(env, options)) as task:
-        evaluations = list(task.evaluator.evaluate(children))
+def _trained(evaluations: Sequence[Evaluation]) -> dict[int, Evaluation]:
+    """Return the evaluations of the children that trained, by their place."""
     trained = {place: one for place, one in enumerate(evaluations) if one.status == "ok"}
     if not trained:
         last = evaluations[-1]
@@ -216,19 +183,34 @@ def _train(env: str, options: Mapping[str, Any], children: Sequence[Any]) -> dic
     return trained
 
 
-def _task(env: str, options: Mapping[str, Any]) -> Any:
-    return gym.make(env, **options).unwrapped
+# In words -----------------------------------------------------------------------------------------
 
 
-def _work_in(task: Any) -> Callable[[Any], float]:
-    """Return what tells how much more one child of `task` costs than another."""
-    children = task.evaluator
-    if isinstance(children, ImageChildren):
-        return lambda child: float(flops(child, children.input_shape, children.outputs))
-    return lambda child: 1.0
+def announcement(plan: Plan, study: Study, cost: Cost | None) -> str:
+    """Return what a search is about to do, and when it is expected to end if the cost is known."""
+    preset = plan.agent_options.get("preset")
+    agent = f"{plan.agent} (preset {preset})" if preset else plan.agent
+    start = f"{plan.env}: {plan.children:,} children by {agent}"
+    if cost is None:
+        return f"{start}, {study.workers:,} at a time"
+    size = f"{cost.epochs:,} epochs of {cost.samples:,} samples each"
+    where = f"on {cost.workers:,} workers ({cost.device})"
+    when = f"first child in {duration(cost.first)}, all in about {duration(cost.seconds)}"
+    if cost.seconds > LONG:
+        when += "; --set epochs=... train_size=... image_size=... makes children cheaper"
+    elif cost.seconds < DAY:
+        when += f", at {datetime.now() + timedelta(seconds=cost.seconds):%H:%M}"
+    return f"{start}, {size}, {where}: {when}"
 
 
-# For a reader -----------------------------------------------------------------------------------
+def time_left(plan: Plan, study: Study) -> str:
+    """Return the time that a resumed search still takes, at the mean of its children so far."""
+    done = len(study.archive)
+    trained = study.archive.counts().trained
+    seconds = sum(study.archive.seconds(0, done)) / done * trained / done
+    if not seconds:
+        return ""
+    return f", about {duration(seconds * (plan.children - done) / study.workers)} left"
 
 
 def number(value: float) -> str:

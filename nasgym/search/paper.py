@@ -95,8 +95,8 @@ SEARCHES: Mapping[str, Plan] = {
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What a search cost the authors of the paper."""
+class PaperCost:
+    """The cost of a search of the paper to its authors."""
 
     processors: int
     """How many, each training one child at a time."""
@@ -123,11 +123,11 @@ class Spent:
         return f"{took}, {self.processors:,} children at a time, each on a {self.processor}"
 
 
-SPENT: Mapping[str, Spent] = {
+COSTS: Mapping[str, PaperCost] = {
     # The duration is in Zoph et al. 2018 (NASNet), section 4, who print 800 x 28, which are
     # GPU-days, as "22,400 GPU-hours".
-    "paper-cifar10": Spent(800, "GPU", days=28),
-    "paper-ptb": Spent(400, "CPU", days=None),
+    "paper-cifar10": PaperCost(800, "GPU", days=28),
+    "paper-ptb": PaperCost(400, "CPU", days=None),
 }
 """What the plans cost with the hardware of sections 4.1 and 4.2: Nvidia K40 GPUs, and CPUs."""
 

@@ -1,39 +1,46 @@
 """The plan of a search: the contents of `search.json`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nasgym.environments.registry import ENVIRONMENTS
+from nasgym.agents import Agent, resolve_options
+from nasgym.environments.problems import ProblemOptions
+from nasgym.environments.registry import ENVIRONMENTS, problem
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput, NasgymError
+from nasgym.options import check_options, types_of
 
 RECORDING = ("archive", "run")
-"""Options of an environment that say where it records, not what it is."""
-
+"""Options of an environment that say where it records; they do not change the task."""
 
 LIMITS = ("time_limit", "memory_limit")
 """Options of an environment that may change while a search goes on: they decide no result."""
 
+WITH_PRESETS = ("reinforce", "reinforce_async")
+"""Agents whose plans name a preset. Plans without one are older: they meant "paper"."""
 
-class SearchError(Exception):
-    """A search that cannot start or go on; the message is one line for the user."""
+
+class SearchError(NasgymError):
+    """A search that cannot start or go on; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is needed to run a search again: the contents of `search.json`."""
+    """Everything needed to run a search again: the contents of `search.json`."""
 
     env: str
     """Id of the environment."""
     agent: str
     """Name of the agent."""
     children: int
-    """Budget: how many children to finish."""
+    """Budget: the number of children to finish."""
     seed: int = 0
-    """Seed of the agent. (The children's is an option of the environment.)"""
+    """Seed of the agent. The seed of the children is an option of the environment."""
     num_envs: int = 8
-    """Episodes in a wave, whose children train as one batch."""
+    """Episodes in a wave; their children are trained as one batch."""
     workers: int | str | None = None
     """Children trained at the same time, or the cluster that trains them: "ray", "auto" or
     "ray://host:port". None: one a core. Results do not depend on it."""
@@ -42,39 +49,68 @@ class Plan:
     agent_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the agent, plain data."""
     asynchronous: bool = False
-    """Whether a string is proposed as soon as a worker is free, not in waves."""
+    """Whether to propose a string as soon as a worker is free, instead of in waves."""
     seconds: float | None = None
-    """Budget: the search also ends when the seconds of all its children reach this. A child that is
-    proposed again is charged again, as in the protocols of published tables."""
+    """Budget: the search also ends when the seconds of all its trials reach this. A repeated child
+    counts again, as in the protocols of published tables."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"seconds must be above 0, not {self.seconds}")
+            raise InvalidInput(f"seconds must be above 0, not {self.seconds}")
         for name in ("children", "num_envs"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Return all options that make the environment: those its id stands for and the plan's."""
-        return {**ENVIRONMENTS.get(self.env, {}), **self.task_options}
+                raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}")
 
     @property
     def task_options(self) -> dict[str, Any]:
-        """Return the plan's options of the environment but those that say where it records."""
+        """Return the options of the environment without those that say where it records."""
         named = self.env_options.items()
         return {name: value for name, value in named if name not in RECORDING}
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return all options that make the environment: those of its id and those of the plan."""
+        return {**ENVIRONMENTS.get(self.env, {}), **self.task_options}
 
-def _read_plan(text: str, where: str) -> Plan:
+    def problem(self) -> ProblemOptions | None:
+        """Return the typed options of the environment; None if it is not one of ours."""
+        if self.env not in ENVIRONMENTS:
+            return None
+        workers = {} if self.workers is None else {"workers": self.workers}
+        return problem(self.env, {**self.task_options, **workers})
+
+    def search_of(self, agent: Agent) -> Callable[[NASVectorEnv, int], None]:
+        """Return the method of `agent` that searches as planned, in waves or asynchronously."""
+        return agent.search_asynchronously if self.asynchronous else agent.search
+
+    def resolved(self, known: "Plan | None" = None) -> "Plan":
+        """Return the plan with a concrete preset of the agent, that of the `known` plan if any.
+
+        Raises InvalidInput for an unknown agent.
+        """
+        options = dict(self.agent_options)
+        if known is not None and known.agent == self.agent and "preset" in known.agent_options:
+            options.setdefault("preset", known.agent_options["preset"])
+        resolved = resolve_options(self.agent, options, self.children)
+        return replace(self, agent_options=resolved)
+
+
+def read_plan(text: str, where: str) -> Plan:
+    """Return the plan that `text` is, JSON; raise SearchError, naming `where`, if it is none."""
     try:
-        return Plan(**json.loads(text))
-    except (ValueError, TypeError) as error:
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or not {"env", "agent", "children"} <= fields.keys():
+            raise InvalidInput("it lacks env, agent or children")
+        plan = Plan(**check_options(fields, types_of(Plan)))
+    except ValueError as error:
         raise SearchError(f"{where} is damaged: {error}") from None
+    if plan.agent in WITH_PRESETS and "preset" not in plan.agent_options:
+        return replace(plan, agent_options={**plan.agent_options, "preset": "paper"})
+    return plan
 
 
-def _placed(plan: Plan, known: Plan | None, folder: Path) -> Plan:
-    """Return `plan` with all that says where it records: the whole path, and a name."""
+def placed(plan: Plan, known: Plan | None, folder: Path) -> Plan:
+    """Return `plan` with the absolute path of a shared archive and the name of its run."""
     shared = plan.env_options.get("archive")
     if shared is None:
         return plan
@@ -84,8 +120,11 @@ def _placed(plan: Plan, known: Plan | None, folder: Path) -> Plan:
     return replace(plan, env_options={**named, "archive": path})
 
 
-def _merged(known: Plan | None, plan: Plan | None, folder: str) -> Plan:
-    """Return the plan to follow in a folder where `known` was followed so far."""
+def merge_plans(known: Plan | None, plan: Plan | None, folder: str) -> Plan:
+    """Return the plan to follow in `folder`, where `known` was followed so far.
+
+    Budget and workers may change, and so may LIMITS; raises SearchError for any other difference.
+    """
     if known is None or plan is None:
         merged = plan or known
         assert merged is not None

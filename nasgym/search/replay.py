@@ -1,27 +1,31 @@
-"""Replay: an agent made anew proposes against a run's archive, and nothing is trained.
+"""Replay: a new agent searches against the archive of a run, and nothing is trained.
 
-It must propose every string that was proposed, and end in the state that was saved, bit for bit.
+The agent must propose every string that was proposed, and end in the state that was saved, bit for
+bit.
 """
 
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
-
-from nasgym.agents import AskTellAgent, make
-from nasgym.archive import Saved
-from nasgym.environments.study import BudgetSpent, ReplayError, Task
+from nasgym.agents import make
+from nasgym.archive import Archive
+from nasgym.archive import Saved as AgentState
+from nasgym.environments.budget import BudgetSpent
+from nasgym.environments.replay import ReplayError
+from nasgym.environments.study import Study
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.search.run import Run
+from nasgym.evaluation.evaluator import Evaluator
+from nasgym.search.plan import Plan
+from nasgym.search.run import Run, make_env
 
 
 @dataclass(frozen=True)
-class Replay:
-    """What a replay showed."""
+class ReplayReport:
+    """The result of a replay."""
 
     trials: int
     """Trials replayed."""
@@ -30,78 +34,87 @@ class Replay:
     saved: str | None
     """SHA-256 of the state that the run saved; None if its agent saves none."""
     replayed: str | None
-    """SHA-256 of the agent's state now."""
+    """SHA-256 of the agent's state after the replay."""
 
     @property
     def equal(self) -> bool:
-        """Whether the agent is what it was."""
+        """Whether the agent ended in the saved state."""
         return self.saved == self.replayed
 
 
-def replay(run: Run) -> Replay:
-    """Replay `run` up to where its agent was last saved, or all of it if that saves no state.
+def replay(run: Run) -> ReplayReport:
+    """Replay `run` up to the last saved state of its agent, or to its end if there is none.
 
-    Raises ReplayError, in one line, if the agent proposes something else.
+    Raises ReplayError, in one line, if the agent proposes a different string.
     """
     plan = run.plan
-    # Where actors live changes no bit of what they compute.
+    # The placement of actors does not change the bits they compute.
     options = {name: value for name, value in plan.agent_options.items() if name != "placement"}
     agent = make(plan.agent, plan.seed, **options)
     with closing(run.archive()) as archive:
         saved = next(archive.agent_states(), None)
-        end = saved or Saved(len(archive), archive.proposed(), b"")
-        made = gym.make_vec(plan.env, num_envs=plan.num_envs, **plan.task_options).unwrapped
-        with closing(cast(Any, made)) as of_its_own:
-            env = Recorded(of_its_own, archive, end)
-        env.resume(0)
-        search = agent.search
-        if plan.asynchronous:
-            search = cast(AskTellAgent, agent).search_asynchronously
-        with env.limited_to(end.trials):
-            search(env, end.trials)
+        end = saved or AgentState(len(archive), archive.proposed(), b"")
+        with closing(_environment(plan)) as env:
+            study = ReplayStudy(env.study, archive, end)
+            study.resume(0)
+            env.study, own = study, env.study
+            with study.limited_to(end.trials):
+                plan.search_of(agent)(env, end.trials)
+            env.study = own
         finished = {trial.origin.proposal for trial in archive[: end.trials] if trial.origin}
         updates = sum(finished.issuperset(update.proposals) for update in archive.updates())
     state = agent.state()
-    return Replay(
-        trials=env.trials,
+    return ReplayReport(
+        trials=study.trials,
         updates=updates,
         saved=None if saved is None else _digest(saved.state),
         replayed=None if saved is None or state is None else _digest(state),
     )
 
 
-class Recorded(NASVectorEnv):
-    """An environment like `env` in which nothing is trained and nothing recorded."""
+def _environment(plan: Plan) -> NASVectorEnv:
+    """Return the environment of `plan`; without its data if it is one of ours."""
+    problem = plan.problem()
+    if problem is None:
+        return make_env(plan.env, plan.num_envs, plan.task_options)
+    growth = problem.growth
+    return NASVectorEnv(
+        problem.search_space(), NoEvaluator(), plan.num_envs, reward=problem.full_reward(), **growth
+    )
 
-    def __init__(self, env: Task, archive: Any, end: Saved) -> None:
-        """Answer from `archive`, up to `end`."""
+
+class ReplayStudy(Study):
+    """A study in which nothing is trained and nothing is recorded."""
+
+    def __init__(self, study: Study, archive: Archive, end: AgentState) -> None:
+        """Answer from `archive`, up to `end`, in the same task as `study`."""
         super().__init__(
-            env.base_space,
-            Nothing(),
-            env.num_envs,
-            reward=env.reward,
+            study.ceiling.space,
+            NoEvaluator(),
+            num_envs=study.num_envs,
+            reward=study.reward,
             archive=archive,
-            grow_by=env.grow_by,
-            grow_every=env.grow_every,
+            grow_by=study.ceiling.grow_by,
+            grow_every=study.ceiling.grow_every,
         )
-        self.end = end.trials, end.proposals
+        self._end = end.trials, end.proposals
 
-    def wants(self, budget: int) -> bool:
-        """See `Task.wants`; the budget is spent at the end."""
-        if (self.trials, self.proposals) == self.end:
-            raise BudgetSpent("all is replayed")
-        return super().wants(budget)
+    def should_submit(self, budget: int) -> bool:
+        """See `Study.should_submit`; the budget is spent at the end of the replay."""
+        if (self.trials, self.proposals) == self._end:
+            raise BudgetSpent("the replay is complete")
+        return super().should_submit(budget)
 
     def save(self, state: Any) -> None:
         """Save nothing."""
 
 
-class Nothing:
-    """An evaluator for what needs none."""
+class NoEvaluator(Evaluator):
+    """The evaluator of a replay, which trains nothing."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
-        """Raise ReplayError: what the run recorded is known."""
-        raise ReplayError("the agent proposed what the run did not: was it made with another seed?")
+        """Raise ReplayError: the archive holds every child that the run trained."""
+        raise ReplayError("the agent proposed a string that the run did not: was the seed another?")
 
 
 def _digest(state: bytes) -> str:

@@ -11,7 +11,7 @@ class Interrupted(BaseException):
     """The user or the system asked the search to stop."""
 
     def __init__(self, signum: int) -> None:
-        """Remember the signal: its number decides the exit code."""
+        """Keep the number of the signal, which decides the exit code."""
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
 

@@ -23,12 +23,16 @@ PASSES = 1_000
 """The package has no training times. What is charged is so many times a network's latency."""
 
 
+def search_space(bench: str = "cora") -> NASBenchGraphSpace:
+    """Return the space of a data set; the one of "proteins" has fewer operations."""
+    return NASBenchGraphSpace(PROTEINS) if bench == "proteins" else NASBenchGraphSpace()
+
+
 def load(bench: str = "cora") -> Table:
     """Return the table of a data set: agents are told the mean validation accuracy of 3 seeds."""
     if bench not in CLASSES:
         raise TableError(f"bench {bench!r} is none of {', '.join(CLASSES)}")
-    package = _package()
-    space = NASBenchGraphSpace(PROTEINS) if bench == "proteins" else NASBenchGraphSpace()
+    package, space = _package(), search_space(bench)
     known = package.light_read(bench)
     untrained = {"valid_perf": 1 / CLASSES[bench], "perf": 1 / CLASSES[bench]}
     rows = [known.get(key, untrained | {"latency": 0, "para": 0}) for key in _keys(space)]

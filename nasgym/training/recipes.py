@@ -17,12 +17,13 @@ def recipe_named(name: str, recipes: Mapping[str, AnyRecipe], **changes: Any) ->
     """
     if name not in recipes:
         raise ValueError(f"recipe {name!r} is none of {', '.join(recipes)}")
-    _check_whole(1, epochs=changes.get("epochs"))
+    check_whole_numbers(1, epochs=changes.get("epochs"))
     wanted = {field: value for field, value in changes.items() if value is not None}
     return replace(recipes[name], **wanted)
 
 
-def _check_whole(least: int, **values: int | None) -> None:
+def check_whole_numbers(least: int, **values: int | None) -> None:
+    """Raise ValueError if a value that is given is no whole number from `least` on."""
     for name, value in values.items():
         if value is not None and (not isinstance(value, int) or value < least):
             raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")

@@ -26,7 +26,7 @@ from nasgym.spaces.plain import plain
 from nasgym.training.final.run import Final, FinalError, FinalPlan
 from nasgym.training.image import loop as classify
 from nasgym.training.image.batches import Batches, prepare
-from nasgym.training.image.evaluator import ImageChildren
+from nasgym.training.image.evaluator import ImageEvaluator
 from nasgym.training.image.loop import initialised, train
 from nasgym.training.image.recipe import RECIPES
 from nasgym.training.text import loop as language
@@ -183,7 +183,7 @@ def test_f31_children_compute_on_one_thread_whoever_asks_for_more(
     for threads, workers in ((1, 0), (2, 0), (2, 1)):
         torch.set_num_threads(threads)
         try:
-            children = ImageChildren("digits", workers=workers, **options)
+            children = ImageEvaluator("digits", workers=workers, **options)
             (evaluation,) = children.evaluate([LAYERS])
             children.close()
         finally:

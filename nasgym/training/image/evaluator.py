@@ -6,16 +6,17 @@ from typing import Any
 
 from nasgym.data import load
 from nasgym.data.packed import pack
+from nasgym.execution.placement import Placement
 from nasgym.networks import flops, parameters
-from nasgym.training.evaluator import Children
+from nasgym.training.evaluator import TrainingEvaluator
 from nasgym.training.image.recipe import RECIPES
-from nasgym.training.recipes import _check_whole, recipe_named
+from nasgym.training.recipes import check_whole_numbers, recipe_named
 
-IMAGE_JOB = "nasgym.training.image.loop:job"
+JOB = "nasgym.training.image.loop:job"
 
 
-class ImageChildren(Children):
-    """Children that classify images."""
+class ImageEvaluator(TrainingEvaluator):
+    """Trains convolutional networks on images and validates them."""
 
     def __init__(
         self,
@@ -27,24 +28,20 @@ class ImageChildren(Children):
         valid_size: int | None = None,
         image_size: int | None = None,
         seed: int = 0,
-        device: str = "auto",
-        workers: int | str | None = None,
-        cpus: float = 1.0,
-        gpus: float = 0.0,
-        time_limit: float | None = None,
-        memory_limit: float | None = None,
         latency: bool = False,
+        workers: int | str | None = None,
+        **placement: Any,
     ) -> None:
-        """Read the images; see `Children` for `device`, `workers` and all after them.
+        """Read the images; `workers` and `placement` are the arguments of `Placement`.
 
         `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
         `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
-        the split of the data and, with its architecture, each child's weights and batches.
+        the split of the data and, with the architecture, each child's weights and batches.
 
-        Raises ValueError or FileNotFoundError, in one line, for what cannot be.
+        Raises ValueError or FileNotFoundError, in one line, for wrong options or missing data.
         """
-        _check_whole(0, seed=seed)
-        _check_whole(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
+        check_whole_numbers(0, seed=seed, workers=None if isinstance(workers, str) else workers)
+        check_whole_numbers(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
         options: dict[str, Any] = {
             "seed": seed,
             "train_size": train_size,
@@ -58,32 +55,29 @@ class ImageChildren(Children):
         self.outputs = images.classes
         """Number of classes."""
         super().__init__(
-            IMAGE_JOB,
+            JOB,
             chosen,
             {"data": data, "data_options": options},
             images.digest,
             seed=seed,
-            device=device,
-            workers=workers,
-            cpus=cpus,
-            gpus=gpus,
-            time_limit=time_limit,
-            memory_limit=memory_limit,
+            epochs=chosen.epochs,
+            samples=len(images.train_labels),
             latency=latency,
+            placement=Placement(workers, **placement),
             packed=partial(pack, images),
         )
 
     def costs(self, architecture: Any) -> Mapping[str, float]:
-        """Return "parameters", and "flops" of one forward pass; nothing for what has none."""
+        """Return "parameters" and "flops" of one forward pass; empty if it cannot be built."""
         sizes = self.input_shape, self.outputs
         try:
             return {
                 "parameters": parameters(architecture, *sizes),
                 "flops": flops(architecture, *sizes),
             }
-        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
+        except (AttributeError, TypeError, ValueError):  # the child's training reports the error
             return {}
 
-    def _cost(self, architecture: Any) -> float:
+    def work(self, architecture: Any) -> float:
         """Return the operations of one forward pass."""
         return float(self.costs(architecture).get("flops", 0.0))

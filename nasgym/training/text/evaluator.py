@@ -6,17 +6,18 @@ from typing import Any
 
 from nasgym.data import load_text
 from nasgym.data.packed import pack
+from nasgym.execution.placement import Placement
 from nasgym.networks.language_size import check_target, hidden_for
 from nasgym.networks.language_size import parameters as language_parameters
-from nasgym.training.evaluator import Children
-from nasgym.training.recipes import _check_whole, recipe_named
+from nasgym.training.evaluator import TrainingEvaluator
+from nasgym.training.recipes import check_whole_numbers, recipe_named
 from nasgym.training.text.recipe import LANGUAGE_RECIPES
 
-TEXT_JOB = "nasgym.training.text.loop:job"
+JOB = "nasgym.training.text.loop:job"
 
 
-class TextChildren(Children):
-    """Children that are language models."""
+class TextEvaluator(TrainingEvaluator):
+    """Trains language models around recurrent cells and validates them."""
 
     def __init__(
         self,
@@ -31,24 +32,21 @@ class TextChildren(Children):
         train_size: int | None = None,
         valid_size: int | None = None,
         seed: int = 0,
-        device: str = "auto",
-        workers: int | str | None = None,
-        cpus: float = 1.0,
-        gpus: float = 0.0,
-        time_limit: float | None = None,
-        memory_limit: float | None = None,
         latency: bool = False,
+        workers: int | str | None = None,
+        **placement: Any,
     ) -> None:
-        """Read the text; see `Children` for `device`, `workers` and all after them.
+        """Read the text; `workers` and `placement` are the arguments of `Placement`.
 
         `corpus`, `unit`, `vocabulary_size`, `train_size` and `valid_size` are those of
         `nasgym.data.load_text`; `recipe` is a name in LANGUAGE_RECIPES, in which `epochs`,
-        `parameters` and `shared_embeddings` replace what it has. `seed` decides, with its
-        architecture, each child's weights and dropout.
+        `parameters` and `shared_embeddings` replace its own. `seed` decides, with the architecture,
+        each child's weights and dropout.
 
-        Raises ValueError or FileNotFoundError, in one line, for what cannot be.
+        Raises ValueError or FileNotFoundError, in one line, for wrong options or missing data.
         """
-        _check_whole(1, train_size=train_size, valid_size=valid_size, parameters=parameters)
+        check_whole_numbers(0, seed=seed, workers=None if isinstance(workers, str) else workers)
+        check_whole_numbers(1, train_size=train_size, valid_size=valid_size, parameters=parameters)
         options: dict[str, Any] = {
             "unit": unit,
             "vocabulary_size": vocabulary_size,
@@ -66,23 +64,20 @@ class TextChildren(Children):
         check_target(chosen.parameters, len(text.vocabulary), chosen.shared_embeddings)
         self._recipe, self._vocabulary = chosen, len(text.vocabulary)
         super().__init__(
-            TEXT_JOB,
+            JOB,
             chosen,
             {"corpus": corpus, "corpus_options": options},
             text.digest,
             seed=seed,
-            device=device,
-            workers=workers,
-            cpus=cpus,
-            gpus=gpus,
-            time_limit=time_limit,
-            memory_limit=memory_limit,
+            epochs=chosen.epochs,
+            samples=len(text.train),
             latency=latency,
+            placement=Placement(workers, **placement),
             packed=partial(pack, text),
         )
 
     def costs(self, architecture: Any) -> Mapping[str, float]:
-        """Return "parameters", or nothing for what has none."""
+        """Return "parameters"; empty if the model cannot be built."""
         recipe, vocabulary = self._recipe, self._vocabulary
         sizes: dict[str, Any] = {
             "layers": recipe.layers,
@@ -91,9 +86,9 @@ class TextChildren(Children):
         try:
             hidden = hidden_for(recipe.parameters, architecture, vocabulary, **sizes)
             return {"parameters": language_parameters(architecture, vocabulary, hidden, **sizes)}
-        except (AttributeError, TypeError, ValueError):  # the child will say what is wrong
+        except (AttributeError, TypeError, ValueError):  # the child's training reports the error
             return {}
 
-    def _cost(self, architecture: Any) -> float:
-        """Return the same for all: cells of one base cost nearly the same."""
-        return 0.0
+    def work(self, architecture: Any) -> float:
+        """Return 1: cells of one base take about the same time."""
+        return 1.0
