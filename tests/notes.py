@@ -60,9 +60,9 @@ def search(mirror: Mirror | None = None, **options: Any) -> list[Trial]:
     envs = NASVectorEnv(Stack(), Numbers(), num_envs=4)
     detached = None if mirror is None else Detached(mirror, 0, **options)
     if detached is not None:
-        envs.listeners.append(detached.show)
+        envs.study.listeners.append(detached.show)
     for wave in range(6):
-        envs.play([envs.space.string(index) for index in range(4 * wave, 4 * wave + 4)])
+        envs.study.play([envs.study.space.string(index) for index in range(4 * wave, 4 * wave + 4)])
     if detached is not None:
         detached.close()
     return list(envs.archive)

@@ -99,7 +99,7 @@ def test_another_plan_by_the_same_name_is_refused(tmp_path: Path, capsys: Captur
     assert_mistake(outcome, f"{archive} (run 'run') holds a run with seed 0, not 1")
     assert not other.exists()
     with closing(NASVectorEnv(Stack(), Numbers(), 2, archive=archive, run="by hand")) as env:
-        env.play([env.space.string(0)])
+        env.study.play([env.study.space.string(0)])
         outcome = search(capsys, tmp_path / "by hand", archive, "--children", "8")
         assert_mistake(outcome, "has the run 'by hand' of")
     outcome = search(capsys, tmp_path / "by hand", archive, "--children", "8")
@@ -122,9 +122,9 @@ def test_environments_on_one_archive_have_runs_of_their_own(tmp_path: Path) -> N
     path = tmp_path / "archive.db"
     evaluators = Numbers(), Numbers()
     envs = [NASVectorEnv(Stack(), each, 2, archive=path) for each in evaluators]
-    strings = [envs[0].space.string(n) for n in (0, 1, 2)]
-    envs[0].play(strings[:2])
-    (found, new) = envs[1].play(strings[1:])
+    strings = [envs[0].study.space.string(n) for n in (0, 1, 2)]
+    envs[0].study.play(strings[:2])
+    (found, new) = envs[1].study.play(strings[1:])
     assert (found.number, found.found, new.number, new.found) == (0, True, 1, False)
     assert [len(each.asked) for each in evaluators] == [2, 1]
     assert [env.archive.run for env in envs] == ["main", "main-2"]
@@ -135,7 +135,7 @@ def test_environments_on_one_archive_have_runs_of_their_own(tmp_path: Path) -> N
     for env in envs:
         env.close()
     again = NASEnv(Stack(), Numbers(), archive=path, run="main-2")
-    assert again.trials == 2
+    assert again.study.trials == 2
     again.close()
 
 

@@ -43,7 +43,7 @@ def search(name: str, env: NASVectorEnv, budget: int, *, again: bool = False) ->
     """Search, from the last state in the archive if asked, and return the agent's state."""
     agent = make(name, 1, **AGENTS[name])
     if again and not resume(agent, env):
-        env.resume(0)
+        env.study.resume(0)
     getattr(agent, "search_asynchronously", agent.search)(env, budget)
     state = agent.state()
     assert state is not None
@@ -58,7 +58,7 @@ def rows(archive: Archive) -> list[Any]:
 def test_a_search_cut_anywhere_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path) -> None:
     """The file is copied after every fifth trial, with the agent's state of an earlier one."""
     env = environment(tmp_path / "whole.db")
-    env.checkpoint = _every_third_time(env.save)  # type: ignore[assignment, method-assign]
+    env.study.checkpoint = _every_third_time(env.study.save)  # type: ignore[assignment, method-assign]
     copies: list[Path] = []
 
     def copy(trial: Trial) -> None:
@@ -67,7 +67,7 @@ def test_a_search_cut_anywhere_goes_on_as_if_it_had_not_been(name: str, tmp_path
             for end in ("", "-wal"):
                 shutil.copy(f"{tmp_path / 'whole.db'}{end}", f"{copies[-1]}{end}")
 
-    env.listeners.append(copy)
+    env.study.listeners.append(copy)
     state = search(name, env, 40)
     whole = rows(env.archive)
     assert len(whole) == 40 and len(copies) == 8
@@ -76,7 +76,7 @@ def test_a_search_cut_anywhere_goes_on_as_if_it_had_not_been(name: str, tmp_path
         assert search(name, resumed, 40, again=True) == state
         assert rows(resumed.archive) == whole
         resumed.close()
-    env.resume(0)  # and from nothing
+    env.study.resume(0)  # and from nothing
     assert search(name, env, 40) == state
 
 
@@ -98,7 +98,7 @@ def test_a_state_that_takes_long_is_saved_less_often(
         return b"state"
 
     while now[0] < 100.0:
-        env.checkpoint(state)
+        env.study.checkpoint(state)
         now[0] += 0.25
     assert len(saved) == saves
 
@@ -106,7 +106,7 @@ def test_a_state_that_takes_long_is_saved_less_often(
 def test_another_agent_cannot_go_on(tmp_path: Path) -> None:
     env = environment()
     search("random", env, 12)
-    env.resume(0)
+    env.study.resume(0)
     with pytest.raises(ReplayError, match=r"proposal 0 cannot be replayed: .* another agent, seed"):
         make("random", 2).search_asynchronously(env, 12)  # type: ignore[attr-defined]
 
@@ -164,13 +164,13 @@ def test_free_workers_get_their_strings_in_one_write_unless_the_agent_is_slow(
     env = NASVectorEnv(ConvSpace(layers=1), workers, 8, archive=archive)
     written: list[int] = []
     monkeypatch.setattr(archive, "propose", lambda some: written.append(len(some)))
-    with env.gathering():
-        while env.wants(9):
-            env.submit([next(strings)])
+    with env.study.gathering():
+        while env.study.should_submit(9):
+            env.study.submit([next(strings)])
             assert bool(workers.trained) is (patience < 0)
     assert len(workers.trained) == 2
-    env.finished()
-    env.submit([next(strings)])
+    env.study.finished()
+    env.study.submit([next(strings)])
     assert written == writes
 
 
@@ -181,9 +181,9 @@ def test_a_child_whose_reward_cannot_be_told_is_kept_though_it_has_no_trial() ->
     env = NASVectorEnv(SPACE, Workers(iter([1.0])), 8, reward=missing)
     env.evaluator.trained += [None] * 20  # type: ignore[attr-defined]
     string = next(iter(SPACE))
-    env.submit([string])
+    env.study.submit([string])
     with pytest.raises(KeyError, match="nll"):
-        env.finished()
+        env.study.finished()
     assert len(env.archive) == 0
     key = Cached(Numbers(), env.archive).key(SPACE.canonical(SPACE.decode(string)))
     assert env.archive.result(key) is not None
@@ -194,14 +194,14 @@ def test_a_child_under_way_is_not_begun_again() -> None:
     workers = Workers(iter([1.0, 1.0, 1.0]))
     env = NASVectorEnv(SPACE, workers, 8)
     string = next(iter(SPACE))
-    env.submit([string, string])
+    env.study.submit([string, string])
     workers.trained += [None] * 20  # so that one may be idle
-    trials = env.finished()
+    trials = env.study.finished()
     assert [trial.cached for trial in trials] == [False, True]
     assert len(workers.trained) == 21
-    env.submit([string])  # and what is known is not begun at all
-    assert [trial.cached for trial in env.finished()] == [True]
-    assert env.under_way == 0 and env.finished() == []
+    env.study.submit([string])  # and what is known is not begun at all
+    assert [trial.cached for trial in env.study.finished()] == [True]
+    assert env.study.in_flight == 0 and env.study.finished() == []
 
 
 def test_wrappers_pass_children_on_one_by_one() -> None:

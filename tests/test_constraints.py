@@ -93,11 +93,11 @@ def test_an_environment_keeps_the_limits_and_an_archive_tells_them_apart() -> No
     archive = Archive()
     strings = [Stack().string(index) for index in range(12)]
     limited = NASVectorEnv(Stack(), Sized(), 4, limits={"parameters": 3000}, archive=archive)
-    for trial, tokens in zip(limited.play(strings), strings, strict=True):
+    for trial, tokens in zip(limited.study.play(strings), strings, strict=True):
         beyond = len(tokens) > 3
         assert (trial.status, trial.reward == 0) == ("invalid" if beyond else "ok", beyond)
     free = NASVectorEnv(Stack(), Sized(), 4, archive=archive)
-    assert {trial.status for trial in free.play(strings)} == {"ok"}
+    assert {trial.status for trial in free.study.play(strings)} == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_limits_that_cannot_be_kept_are_named(
     evaluator: Any, limits: dict[str, float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        NASVectorEnv(Stack(), evaluator, limits=limits).play([Stack().string(0)])
+        NASVectorEnv(Stack(), evaluator, limits=limits).study.play([Stack().string(0)])
 
 
 class Broken(Sized):

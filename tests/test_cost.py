@@ -87,7 +87,7 @@ def test_work_is_weighted_by_ceiling() -> None:
     assert mean_work(env, 10, layers, rng) == 1
     assert mean_work(env, 14, layers, rng) == pytest.approx((10 * 1 + 4 * 3) / 14)
     assert mean_work(env, 100, layers, rng) == pytest.approx((10 * 1 + 10 * 3 + 80 * 4) / 100)
-    assert env.trials == 0
+    assert env.study.trials == 0
     assert mean_work(NASEnv(SPACE, Clock()), 5000, layers, rng) == 1
 
 

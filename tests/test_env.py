@@ -28,7 +28,7 @@ def episode(
     _, info = env.reset()
     actions = []
     while True:
-        legal = np.flatnonzero(info["action_mask"]) if masked else np.arange(env.actions)
+        legal = np.flatnonzero(info["action_mask"]) if masked else np.arange(env.study.actions)
         actions.append(int(rng.choice(legal)))
         _, reward, terminated, truncated, info = env.step(np.int64(actions[-1]))
         assert not truncated
@@ -79,11 +79,11 @@ def test_lock_step_equals_single_environments(space: Any, masked: bool) -> None:
 def test_a_wave_trains_as_one_batch_without_repeats() -> None:
     evaluator = Numbers()
     envs = NASVectorEnv(ConvSpace(layers=2), evaluator, num_envs=6)
-    string = envs.space.string(5)
-    trials = envs.play([string, string, envs.space.string(6), string])
+    string = envs.study.space.string(5)
+    trials = envs.study.play([string, string, envs.study.space.string(6), string])
     assert [trial.cached for trial in trials] == [False, True, False, True]
     assert len(evaluator.asked) == 2
-    envs.play([string])
+    envs.study.play([string])
     assert len(evaluator.asked) == 2
 
 
@@ -93,7 +93,7 @@ def test_strings_of_one_network_share_a_training() -> None:
     apart = [space.decode(tokens) for tokens in space if not space.decode(tokens).layers[1].inputs]
     one = next(a for a in apart if a.layers[0] != a.layers[1])
     other = type(one)(one.layers[::-1])
-    first, second = envs.play([space.encode(one), space.encode(other)])
+    first, second = envs.study.play([space.encode(one), space.encode(other)])
     assert first.reward == second.reward
     assert second.cached
     assert first.architecture != second.architecture
@@ -122,8 +122,8 @@ def test_the_papers_growing_ceiling() -> None:
     env = NASEnv(PRESETS["v1"], Numbers(), grow_by=2, grow_every=1600)
     ceilings = {}
     for trials in (0, 1599, 1600, 3200, 12_799, 99_999):
-        env.trials = trials
-        ceilings[trials] = env.space.layers
+        env.study.trials = trials
+        ceilings[trials] = env.study.space.layers
     assert ceilings == {0: 6, 1599: 6, 1600: 8, 3200: 10, 12_799: 20, 99_999: 20}
 
 
@@ -207,26 +207,26 @@ def test_observations_and_masks_are_fresh_arrays() -> None:
 
 def test_budget_and_replay() -> None:
     envs = NASVectorEnv(Stack(), Numbers(), num_envs=4)
-    strings = list(envs.space)[:10]
-    with envs.limited_to(6):
-        envs.play(strings[:4])
+    strings = list(envs.study.space)[:10]
+    with envs.study.limited_to(6):
+        envs.study.play(strings[:4])
         with pytest.raises(BudgetSpent):
-            envs.play(strings[4:8])
-    assert envs.trials == len(envs.archive) == 6
-    envs.resume(2)
-    trials = envs.play(strings[2:8])
+            envs.study.play(strings[4:8])
+    assert envs.study.trials == len(envs.archive) == 6
+    envs.study.resume(2)
+    trials = envs.study.play(strings[2:8])
     assert [trial.number for trial in trials] == [2, 3, 4, 5, 6, 7]
     assert len(envs.archive) == 8
-    envs.resume(0)
+    envs.study.resume(0)
     with pytest.raises(ReplayError, match="trial 0 cannot be replayed"):
-        envs.play(strings[5:6])
+        envs.study.play(strings[5:6])
 
 
 def test_an_archive_is_continued_and_its_children_are_not_trained_again(tmp_path: Any) -> None:
     path, evaluator = tmp_path / "archive.db", Numbers()
     for turn in range(2):
         envs = NASVectorEnv(Stack(), evaluator, num_envs=2, archive=path)
-        envs.play([envs.space.string(0), envs.space.string(turn)])
+        envs.study.play([envs.study.space.string(0), envs.study.space.string(turn)])
         envs.close()
     with pytest.raises(ValueError, match="reward 'speed' is none of"):
         NASEnv(Stack(), evaluator, reward="speed")
@@ -259,6 +259,6 @@ def test_gymnasiums_own_vector_environments_agree() -> None:
     rng = np.random.default_rng(0)
     native.reset(), generic.reset()
     for _ in range(3 * native.episode_length):
-        actions = rng.integers(native.actions, size=3)
+        actions = rng.integers(native.study.actions, size=3)
         for ours, theirs in zip(native.step(actions)[:4], generic.step(actions)[:4], strict=True):
             assert np.array_equal(ours, theirs)

@@ -35,7 +35,7 @@ def test_a_run_with_failures_and_repeats_is_drawn(tmp_path: Path) -> None:
     assert write_figures(tmp_path, envs.archive) == []
     rng = np.random.default_rng(0)
     for _ in range(4):
-        envs.play([envs.space.sample(rng) for _ in range(8)])
+        envs.study.play([envs.study.space.sample(rng) for _ in range(8)])
     paths = write_figures(tmp_path, envs.archive, entropy=[(8, 1.0), (32, 0.5)])
     assert [path.name for path in paths] == ["best.png", "rewards.png", "policy.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)

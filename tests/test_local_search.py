@@ -132,7 +132,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(num_envs: int) -> None:
     resumed.restore(state)
     assert resumed.state() == state
     again = NASVectorEnv(Stack(3), Numbers(), num_envs)
-    again.play([trial.tokens for trial in envs.archive][:40])
+    again.study.play([trial.tokens for trial in envs.archive][:40])
     resumed.search(again, 90)
     assert [trial.tokens for trial in again.archive] == [trial.tokens for trial in envs.archive]
     assert resumed.state() == undisturbed.state()

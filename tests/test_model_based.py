@@ -81,7 +81,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(space: SearchSpace, before: int) -
     resumed.restore(state)
     assert resumed.state() == state  # also before the first proposal
     again = NASVectorEnv(space, Numbers(), num_envs=4)
-    again.play([trial.tokens for trial in envs.archive][:before])
+    again.study.play([trial.tokens for trial in envs.archive][:before])
     resumed.search(again, 48)
     assert [t.tokens for t in again.archive] == [t.tokens for t in envs.archive]
     assert resumed.state() == undisturbed.state()

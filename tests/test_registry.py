@@ -86,8 +86,8 @@ def test_the_spec_survives_json_and_pickle(name: str, data: dict[str, Any]) -> N
         assert again == spec
         env = gym.make(again).unwrapped
         assert isinstance(env, NASEnv)
-        assert env.space.automaton.decisions[:1] == space.automaton.decisions[:1]
-        assert env.space.layers == space.layers
+        assert env.study.space.automaton.decisions[:1] == space.automaton.decisions[:1]
+        assert env.study.space.layers == space.layers
         env.close()
 
 
@@ -103,10 +103,15 @@ def test_make_vec_gives_the_native_environment(name: str, data: dict[str, Any]) 
 def test_the_papers_settings() -> None:
     env = gym.make("NAS-CIFAR10-v0").unwrapped
     assert isinstance(env, NASEnv)
-    assert (env.grow_by, env.grow_every, env.space.layers, env.space.max_layers) == (2, 1600, 6, 20)
+    assert (
+        env.study.ceiling.grow_by,
+        env.study.ceiling.grow_every,
+        env.study.space.layers,
+        env.study.space.max_layers,
+    ) == (2, 1600, 6, 20)
     assert env.episode_length == 33
     assert env.observation_space.shape == (250,)
-    assert env.actions == 4
+    assert env.study.actions == 4
 
 
 def test_masks_are_found_through_wrappers() -> None:
@@ -189,7 +194,7 @@ def test_cells_are_searched_with_the_papers_reward() -> None:
     options["workers"] = 0
     env = gym.make("NAS-Text-v0", base=2, parameters=20_000, reward_constant=5, **options).unwrapped
     assert isinstance(env, NASEnv)
-    (trial,) = env.play([env.space.sample(np.random.default_rng(0))])
+    (trial,) = env.study.play([env.study.space.sample(np.random.default_rng(0))])
     assert trial.status == "ok" and trial.architecture["kind"] == "recurrent"
     assert trial.reward == pytest.approx(5 / trial.metrics["perplexity"] ** 2)
     assert 1 < trial.metrics["perplexity"] < 110 and trial.metrics["parameters"] > 10_000

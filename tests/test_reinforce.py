@@ -171,7 +171,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(space: SearchSpace, preset: str) -
     assert resumed.state() == state  # also before the first proposal
     assert resumed.entropy() == undisturbed.entropy()[:5]
     again = NASVectorEnv(space, Numbers(), num_envs=8)
-    again.play([one.tokens for one in envs.archive][:40])
+    again.study.play([one.tokens for one in envs.archive][:40])
     resumed.search(again, 90)
     assert [t.tokens for t in again.archive] == [t.tokens for t in envs.archive]
     assert resumed.state() == undisturbed.state()

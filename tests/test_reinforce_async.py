@@ -122,7 +122,7 @@ def test_a_stale_gradient_is_that_of_the_parameters_that_were_read() -> None:
     agent = Watched(1, preset="short", replicas=3, batch=4)
     env = environment()
     versions: dict[int, Any] = {}
-    env.listeners.append(
+    env.study.listeners.append(
         lambda _: versions.setdefault(agent.server.version, agent.server.values) and None
     )
     agent.search(env, 60)
@@ -203,7 +203,7 @@ def test_states_of_another_number_of_shards_are_refused_in_one_line() -> None:
     assert state is not None
     other = ReinforceAsync(0, shards=3)
     other.restore(state)
-    env.resume(16, 16)
+    env.study.resume(16, 16)
     with pytest.raises(ValueError, match="the state is of 2 shards, not 3"):
         other.search(env, 24)
 

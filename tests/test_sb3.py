@@ -81,7 +81,7 @@ def test_dqn_is_resumed_by_replay_under_a_larger_budget() -> None:
     agent.search(envs, 53)
     assert agent.state() is None
     resumed, whole = growing(envs.archive), growing()
-    resumed.resume(0)
+    resumed.study.resume(0)
     make("dqn", seed=5, **QUICK["dqn"]).search(resumed, 80)
     make("dqn", seed=5, **QUICK["dqn"]).search(whole, 80)
     assert strings(resumed) == strings(whole)

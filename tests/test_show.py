@@ -58,7 +58,7 @@ class Sized(Numbers):
 
 def test_the_front_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     envs = NASVectorEnv(Stack(), Sized(), 4, archive=tmp_path / "archive.db")
-    trials = envs.play([envs.space.string(index) for index in range(40)])
+    trials = envs.study.play([envs.study.space.string(index) for index in range(40)])
     envs.close()
     code, out, _ = run(capsys, "show", tmp_path, "--pareto", "parameters", "--json")
     front = json.loads(out)

@@ -25,7 +25,7 @@ def search(path: str, evaluations: int, seed: int) -> None:
             run = env.archive.run
             for _ in range(evaluations // WAVE):
                 try:
-                    env.play([env.space.sample(rng) for _ in range(WAVE)])
+                    env.study.play([env.study.space.sample(rng) for _ in range(WAVE)])
                 except Exception:
                     errors += [traceback.format_exc()] * WAVE
             counts = env.archive.counts()

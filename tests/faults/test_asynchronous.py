@@ -58,15 +58,15 @@ def test_f30_actors_that_are_killed(tmp_path: Path, scale: Scale, seen: Seen) ->
             actors = agent.server.shards if of_shards else agent._replicas
             os.kill(actors[-1].pid, signal.SIGKILL)  # type: ignore[attr-defined]
 
-    env.listeners.append(kill)
+    env.study.listeners.append(kill)
     agent.search(env, budget)
-    evaluator: Any = env.evaluator
+    evaluator: Any = env.study.evaluator
     assert len(evaluator.asked) == len({str(one) for one in evaluator.asked}), "trained twice"
     undisturbed = environment(None)
     again = ReinforceAsync(2, **options)
     again.search(undisturbed, budget)
     assert [t.tokens for t in env.archive] == [t.tokens for t in undisturbed.archive]
-    env.resume(0)
+    env.study.resume(0)
     again = ReinforceAsync(2, **options)
     again.search(env, budget)
     assert agent.state() == again.state()

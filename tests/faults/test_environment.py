@@ -51,12 +51,12 @@ NO_ACTIONS: list[Any] = [
 
 def unchanged(env: NASEnv, act: Callable[[], object], error: type[Exception]) -> None:
     """Assert that `act` raises `error`, in one line, and leaves everything as it was."""
-    before = env._observation.copy(), env._steps, env._state, env.trials
+    before = env._observation.copy(), env._steps, env._state, env.study.trials
     with pytest.raises(error) as raised:
         act()
     assert "\n" not in str(raised.value)
     assert (env._observation == before[0]).all()
-    assert (env._steps, env._state, env.trials) == before[1:]
+    assert (env._steps, env._state, env.study.trials) == before[1:]
 
 
 @pytest.mark.fault("F26", "actions that are none, steps before reset, after the end, after close")
@@ -67,7 +67,7 @@ def test_f26_wrong_actions_are_refused_and_change_nothing(seen: Seen) -> None:
         unchanged(env, lambda env=env: env.step(np.int64(0)), ResetNeeded)  # type: ignore[misc]
         env.reset()
         env.step(np.int64(1))
-        wrong = [*NO_ACTIONS, env.actions, np.int64(env.actions), np.uint64(2**64 - 1)]
+        wrong = [*NO_ACTIONS, env.study.actions, np.int64(env.study.actions), np.uint64(2**64 - 1)]
         for action in wrong:
             unchanged(env, lambda env=env, action=action: env.step(action), InvalidAction)  # type: ignore[misc]
         for options in ({"layers": 99}, {"layers": 0}, {"depth": 2}, {"layers": "two"}):
@@ -91,9 +91,13 @@ def test_f26_wrong_waves_are_refused_and_masked_actions_are_folded(seen: Seen) -
         with pytest.raises(ResetNeeded):
             envs.step(np.array([0, 0]))
         first = envs.reset()[0]
-        wrong: list[Any] = [[one, 0] for one in (-1, envs.actions, 10**18, 0.5, "0", None)]
+        wrong: list[Any] = [[one, 0] for one in (-1, envs.study.actions, 10**18, 0.5, "0", None)]
         wrong += [[0], [0, 0, 0], [[0, 0]], 0, None, "00", [], [True, False]]
-        wrong += [np.array([0.0, 1.0]), np.array([0, -1]), np.array([0, envs.actions], np.uint8)]
+        wrong += [
+            np.array([0.0, 1.0]),
+            np.array([0, -1]),
+            np.array([0, envs.study.actions], np.uint8),
+        ]
         for actions in wrong:
             with pytest.raises(InvalidAction) as error:
                 envs.step(actions)
@@ -103,7 +107,7 @@ def test_f26_wrong_waves_are_refused_and_masked_actions_are_folded(seen: Seen) -
         single.reset()
         while single._steps < single.episode_length:
             legal = int(single.action_masks().sum())
-            action = single.actions - 1  # beyond the mask of most decisions
+            action = single.study.actions - 1  # beyond the mask of most decisions
             written = single.step(np.int64(action))[0]
             place = single._steps - 1
             assert written[place] in (0, action % legal + 1)
@@ -156,7 +160,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(layers=st.sampled_from([None, 1, 2, 3, 9]), seed=st.sampled_from([None, 0, 7]))
     def reset(self, layers: int | None, seed: int | None) -> None:
         options = None if layers is None else {"layers": layers}
-        base = self.env.base_space
+        base = self.env.study.ceiling.space
         deepest = getattr(base, "max_layers", None) if base.layers else None
         if self.closed:
             with pytest.raises(ClosedEnvironmentError):
@@ -186,7 +190,7 @@ class AnyOrder(RuleBasedStateMachine):
         legal = np.flatnonzero(self.info["action_mask"])
         assert (self.env.action_masks() == self.info["action_mask"]).all()
         assert (legal == np.arange(len(legal))).all()
-        action = choice % len(legal) if masked else choice % self.env.actions
+        action = choice % len(legal) if masked else choice % self.env.study.actions
         observation, reward, terminated, truncated, self.info = self.env.step(np.int64(action))
         place = len(self.string)
         assert observation[place] in (0, action % len(legal) + 1)
@@ -225,8 +229,8 @@ class AnyOrder(RuleBasedStateMachine):
     def copy(self, copied: Callable[[Any], Any]) -> None:
         with pytest.raises(TypeError, match="cannot be copied or pickled: make another one"):
             copied(self.env)
-        again = pickle.loads(pickle.dumps(self.env.space))
-        assert again.string(1) == self.env.space.string(1)
+        again = pickle.loads(pickle.dumps(self.env.study.space))
+        assert again.string(1) == self.env.study.space.string(1)
 
     @rule(chance=st.integers(0, 9))
     def close(self, chance: int) -> None:
@@ -237,7 +241,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def the_archive_is_whole(self) -> None:
         if hasattr(self, "env") and not self.closed:
-            assert len(self.env.archive) == self.env.trials
+            assert len(self.env.archive) == self.env.study.trials
 
     def teardown(self) -> None:
         """Whatever was done before, an episode can still be played."""
