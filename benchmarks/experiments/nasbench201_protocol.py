@@ -29,7 +29,7 @@ from nasgym.agents.random_search import RandomSearch
 from nasgym.archive import Trial
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.spaces.base import SearchSpace, Tokens
-from nasgym.tables import Lookup, Table, TableError
+from nasgym.tables import Table, TableError, TableEvaluator
 
 SECONDS: Mapping[str, float] = {"cifar10": 20_000, "cifar100": 40_000}
 """Simulated seconds of a search, by data set."""
@@ -125,7 +125,7 @@ class Outcome:
 
 def outcome(agent: AskTellAgent, table: Table, seconds: float) -> Outcome:
     """Let `agent` search `table` for so many simulated seconds, one child at a time."""
-    envs = NASVectorEnv(table.space, Lookup(table))
+    envs = NASVectorEnv(table.space, TableEvaluator(table))
     with envs.limited_to(sys.maxsize, seconds=seconds):
         agent.search(envs, sys.maxsize)
     best = envs.archive.best()

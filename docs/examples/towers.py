@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 
 from nasgym import Decision, NASVectorEnv, SearchSpace
-from nasgym.tables import Lookup, Table
+from nasgym.tables import Table, TableEvaluator
 
 
 class Towers(SearchSpace):
@@ -28,7 +28,7 @@ def make(num_envs=1, noise=0.0, seed=0, **options):
     reward = np.clip(clean + noise * rng.normal(size=space.size), 0, 1)
     seconds = np.full(space.size, 60.0)
     table = Table("towers", space, reward, clean, test=clean, seconds=seconds, chance=0.1)
-    return NASVectorEnv(space, Lookup(table), num_envs, **options)
+    return NASVectorEnv(space, TableEvaluator(table), num_envs, **options)
 
 
 gym.register("Towers-v0", vector_entry_point=make)

@@ -163,7 +163,7 @@ def _table_parts(options: Mapping[str, Any]) -> Parts:
         raise ValueError(f"reward {options['reward']!r} is in no table; accuracies are")
     table = tables.load(own.pop("table", None), **own)
     chosen = _constrained(_chosen(options, known), options, tuple(table.metrics))
-    return table.space, tables.Lookup(table), chosen
+    return table.space, tables.TableEvaluator(table), chosen
 
 
 def _image_parts(options: Mapping[str, Any]) -> Parts:

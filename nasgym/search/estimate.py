@@ -14,7 +14,7 @@ import numpy as np
 
 from nasgym.agents import make
 from nasgym.data import load, load_text
-from nasgym.data.text import FEWEST_TRAIN, FEWEST_VALID
+from nasgym.data.text import MIN_TRAIN, MIN_VALID
 from nasgym.environments.registry import ENVIRONMENTS
 from nasgym.environments.study import Task
 from nasgym.evaluation.evaluation import Evaluation
@@ -172,8 +172,8 @@ def fidelity_of(options: Mapping[str, Any]) -> Fidelity:
     if "corpus" in options:
         text = recipe_named(name, LANGUAGE_RECIPES, epochs=epochs)
         samples = len(load_text(options["corpus"], **chosen).train)
-        enough = max(FEWEST_TRAIN, (PROBE_STEPS * text.unroll + 1) * text.batch_size)
-        shortened = {"train_size": min(enough, samples), "valid_size": FEWEST_VALID}
+        enough = max(MIN_TRAIN, (PROBE_STEPS * text.unroll + 1) * text.batch_size)
+        shortened = {"train_size": min(enough, samples), "valid_size": MIN_VALID}
         return Fidelity(text.epochs, samples, shortened)
     recipe = recipe_named(name, RECIPES, epochs=epochs)
     samples = len(load(options["data"], **chosen).train_labels)

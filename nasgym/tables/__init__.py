@@ -4,23 +4,26 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasgym.tables import digits, nas_bench_201, nas_bench_graph, nas_bench_macro
-from nasgym.tables.table import Lookup, Table, TableError
+from nasgym.tables.digits import load_digits_table
+from nasgym.tables.nas_bench_201 import load_nas_bench_201
+from nasgym.tables.nas_bench_graph import load_nas_bench_graph
+from nasgym.tables.nas_bench_macro import load_nas_bench_macro
+from nasgym.tables.table import Table, TableError, TableEvaluator
 
 TABLES: Mapping[str, Callable[..., Table]] = {
-    "nas-bench-201": nas_bench_201.load,
-    "nas-bench-macro": nas_bench_macro.load,
-    "nas-bench-graph": nas_bench_graph.load,
-    "digits": digits.load,
+    "nas-bench-201": load_nas_bench_201,
+    "nas-bench-macro": load_nas_bench_macro,
+    "nas-bench-graph": load_nas_bench_graph,
+    "digits": load_digits_table,
 }
-"""What loads each table, by its name."""
+"""The function that loads each table, by the table's name."""
 
 
 def load(name: str, **options: Any) -> Table:
-    """Return the table called `name`; `options` are those of its own `load`.
+    """Return the table called `name`; `options` are those of its function in TABLES.
 
-    Raises TableError or FileNotFoundError, in one line, for a name or an option there is not, and
-    for a file that is missing, damaged or something else.
+    Raises TableError for an unknown name, option or value, and for a damaged or wrong file, and
+    FileNotFoundError for a missing file, in one line.
     """
     if name not in TABLES:
         raise TableError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
@@ -31,4 +34,4 @@ def load(name: str, **options: Any) -> Table:
     return TABLES[name](**options)
 
 
-__all__ = ["TABLES", "Lookup", "Table", "TableError", "load"]
+__all__ = ["TABLES", "Table", "TableError", "TableEvaluator", "load"]
