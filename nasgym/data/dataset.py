@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,16 +54,13 @@ class ImageData:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all fields, hence also of the split, in hexadecimal."""
-        total = hashlib.sha256(repr((self.names, self.flips)).encode())
-        for array in (
+        return digest_of(
+            (self.names, self.flips),
             self.train_images,
             self.train_labels,
             self.valid_images,
             self.valid_labels,
-        ):
-            total.update(repr((array.shape, array.dtype.str)).encode())
-            total.update(np.ascontiguousarray(array).data)
-        return total.hexdigest()
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +122,15 @@ def _first(order: NDArray[np.intp], size: int | None, option: str, part: str) ->
             f"{option} must be from 2 to {len(order)}, the number of {part} images, not {size}"
         )
     return order[:size]
+
+
+def digest_of(about: object, *arrays: NDArray[Any]) -> str:
+    """Return the SHA-256 of `repr(about)` and of the arrays with their shapes, in hexadecimal."""
+    total = hashlib.sha256(repr(about).encode())
+    for array in arrays:
+        total.update(repr((array.shape, array.dtype.str)).encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
 
 
 def stratified_order(labels: Labels, rng: np.random.Generator) -> NDArray[np.intp]:

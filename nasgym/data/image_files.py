@@ -191,7 +191,7 @@ def _check_members(path: Path, file: zipfile.ZipFile | None) -> None:
         if member.file_size > max(SMALL, MAX_RATIO * member.compress_size):
             raise DatasetError(
                 f"{member.filename!r} in {path} expands from {member.compress_size:,} to "
-                f"{member.file_size:,} bytes, as no images do; save images with np.savez"
+                f"{member.file_size:,} bytes, too much for images; save images with np.savez"
             )
 
 

@@ -1,6 +1,5 @@
 """Text data: training and validation text as token numbers, and their vocabulary."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.data.corpus import UNKNOWN, Corpus
-from nasgym.data.dataset import DatasetError
+from nasgym.data.dataset import DatasetError, digest_of
 from nasgym.data.documentation import load_documentation
 from nasgym.data.ptb import load_ptb
 from nasgym.data.text_files import load_text_files
@@ -43,11 +42,7 @@ class TextData:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all fields, in hexadecimal."""
-        total = hashlib.sha256(repr((self.unit, self.vocabulary)).encode())
-        for tokens in (self.train, self.valid):
-            total.update(repr((tokens.shape, tokens.dtype.str)).encode())
-            total.update(np.ascontiguousarray(tokens).data)
-        return total.hexdigest()
+        return digest_of((self.unit, self.vocabulary), self.train, self.valid)
 
 
 def load_text(
