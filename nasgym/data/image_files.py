@@ -152,14 +152,8 @@ def _check_same_shape(path: Path, train: Images, valid: Images) -> None:
 
 
 NPZ_ERRORS = (
-    OSError,
-    ValueError,
-    EOFError,
-    AttributeError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
+    *(OSError, ValueError, EOFError, AttributeError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
 )
 """Raised by NumPy for files that are no `.npz`, or whose content contradicts their headers."""
 

@@ -6,11 +6,11 @@ whatever versions of libraries it has.
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nasgym.data.dataset import ImageData
 from nasgym.data.text import TextData
@@ -45,9 +45,7 @@ def unpack_text(path: str | Path) -> TextData:
     return TextData(**arrays, vocabulary=tuple(about["vocabulary"]), unit=about["unit"])
 
 
-def _unpack(
-    path: str | Path, names: tuple[str, ...]
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _unpack(path: str | Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arrays called `names`, and the values that are no arrays."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in names}, json.loads(file["about"].tobytes())

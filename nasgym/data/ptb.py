@@ -26,7 +26,7 @@ UNPACKED = "simple-examples/data"
 
 @dataclass(frozen=True)
 class OriginalFile:
-    """A file of the Penn Treebank, and what identifies its content."""
+    """A file of the Penn Treebank, identified by size and checksum."""
 
     name: str
     size: int

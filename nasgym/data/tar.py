@@ -2,9 +2,12 @@
 
 import tarfile
 import zlib
-from typing import IO, Any, Protocol, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from nasgym.data.dataset import DatasetError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 MAX_EXTENSION_HEADER = 64 * 2**10
 """Maximum bytes of an extension header, which tarfile would read into memory at any size."""
@@ -19,15 +22,7 @@ EXTENSION_HEADERS = (
 """Types of the headers that hold a long name, or pax records, for the member that follows."""
 
 READ_ERRORS = (OSError, EOFError, tarfile.TarError, zlib.error)
-"""Raised while a truncated or damaged archive is read."""
-
-
-class Readable(Protocol):
-    """A stream of bytes."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, none at the end."""
-        ...
+"""Raised while a truncated or damaged archive or gzip file is read."""
 
 
 class BoundedTarInfo(tarfile.TarInfo):
@@ -42,7 +37,7 @@ class BoundedTarInfo(tarfile.TarInfo):
         return member
 
 
-def open_tar(stream: Readable) -> tarfile.TarFile:
+def open_tar(stream: "SupportsRead[bytes]") -> tarfile.TarFile:
     """Open a gzipped archive for one pass over its members.
 
     Reading may raise READ_ERRORS, and DatasetError for an extension header that is too long.

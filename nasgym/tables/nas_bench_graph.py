@@ -13,17 +13,9 @@ import numpy as np
 from nasgym.spaces.tables import NASBenchGraphArchitecture, NASBenchGraphSpace
 from nasgym.tables.table import Table, TableError
 
-CLASSES = {
-    "cora": 7,
-    "citeseer": 6,
-    "pubmed": 3,
-    "cs": 15,
-    "physics": 5,
-    "photo": 8,
-    "computers": 10,
-    "arxiv": 40,
-    "proteins": 2,
-}
+CLASSES = dict(
+    cora=7, citeseer=6, pubmed=3, cs=15, physics=5, photo=8, computers=10, arxiv=40, proteins=2
+)
 """Data sets, and their numbers of classes."""
 
 PROTEINS = ("gcn", "sage", "arma", "fc", "skip")
