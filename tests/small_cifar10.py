@@ -1,4 +1,4 @@
-"""A CIFAR-10 of a few images, packed as the real one is, for tests that read it or spoil it."""
+"""A CIFAR-10 of a few images, packed like the real one, for tests that read or damage it."""
 
 import hashlib
 import io

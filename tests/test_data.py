@@ -1,4 +1,4 @@
-"""Data: the splits, what the sources read, and one clear line for each thing that can be wrong."""
+"""Images: the splits, the sources, and one clear line for each fault."""
 
 import subprocess
 import sys
@@ -14,9 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nasgym import data
-from nasgym.data import DatasetError, cifar10, digits, download, images
-from nasgym.data.cifar10 import FOLDER, RECORD, TRAIN_FILES, Edition
-from nasgym.data.dataset import Pool, resize
+from nasgym.data import DatasetError, cifar10, image_files
+from nasgym.data.cifar10 import (
+    FOLDER,
+    RECORD,
+    TRAIN_FILES,
+    Edition,
+    download_cifar10,
+    find_cifar10,
+    load_cifar10,
+    load_cifar10_test,
+)
+from nasgym.data.dataset import ImagePool, resize
+from nasgym.data.digits import load_digits, load_digits_test, read_digits
+from nasgym.data.download import data_folder
 from nasgym.data.final import load_test
 from tests.small_cifar10 import BATCHES, SMALL, batch, good_members, write_archive
 
@@ -87,14 +98,14 @@ def test_smaller_sizes_take_the_first_of_each_part() -> None:
 
 def test_every_part_has_the_class_shares_of_the_whole() -> None:
     loaded = data.load("digits", train_size=100, valid_size=200)
-    whole = np.bincount(digits.pool().labels) / 1500
+    whole = np.bincount(load_digits().labels) / 1500
     for labels in (loaded.train_labels, loaded.valid_labels, load_test("digits")[1]):
         assert np.abs(np.bincount(labels) - whole * len(labels)).max() <= 2
 
 
 def test_a_given_validation_set_is_kept() -> None:
     pictures = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
-    pool = Pool(pictures, np.tile([0, 1], 30), ("a", "b"), valid=20, drawn=False)
+    pool = ImagePool(pictures, np.tile([0, 1], 30), ("a", "b"), valid=20, drawn=False)
     for seed in range(3):
         split = pool.split(seed)
         assert sorted(split.valid_images.ravel()) == list(range(40, 60))
@@ -154,11 +165,11 @@ def test_resizing_keeps_the_mean_and_a_flat_image(size: int) -> None:
 
 
 def test_digits_are_those_of_scikit_learn() -> None:
-    from sklearn.datasets import load_digits
+    from sklearn import datasets
 
-    pool, (tested, test_labels) = digits.pool(), digits.test_images()
+    pool, (tested, test_labels) = load_digits(), load_digits_test()
     ours = np.concatenate([pool.images, tested])
-    expected = load_digits()
+    expected = datasets.load_digits()
     assert rows(ours) == rows((expected.images * 15).astype(np.uint8))
     labels = np.concatenate([pool.labels, test_labels])
     assert (np.bincount(labels) == np.bincount(expected.target)).all()
@@ -173,7 +184,7 @@ def test_a_changed_digits_file_is_refused(tmp_path: Path) -> None:
     for text in ("0," * 64 + "1\n", "what?\n"):
         path.write_text(text)
         with pytest.raises(DatasetError) as error:
-            digits.read_table(path)
+            read_digits(path)
         assert str(path) in one_line(error)
 
 
@@ -182,11 +193,11 @@ def test_a_changed_digits_file_is_refused(tmp_path: Path) -> None:
 
 def test_cifar10_is_read_from_its_archive_and_from_its_folder(folder: Path) -> None:
     edition = write_archive(folder, good_members())
-    packed, tested = cifar10.pool(edition), cifar10.test_images(edition)
+    packed, tested = load_cifar10(edition), load_cifar10_test(edition)
     (folder / FOLDER).mkdir()
     for name, content in BATCHES.items():
         (folder / FOLDER / name).write_bytes(content)
-    unpacked = cifar10.pool(edition)
+    unpacked = load_cifar10(edition)
     assert (packed.images == unpacked.images).all()
     assert (packed.labels == np.tile(np.arange(SMALL) % 10, 5)).all()
     first = np.frombuffer(BATCHES["data_batch_1.bin"], np.uint8)[1:RECORD].reshape(3, 32, 32)
@@ -216,11 +227,11 @@ def test_a_faulty_folder_is_refused(name: str, folder: Path) -> None:
     for content, words in ((batch(0)[:-1], "bytes"), (b"\xff" + batch(0)[1:], "label 255")):
         path.write_bytes(content)
         with pytest.raises(DatasetError, match=words) as error:
-            cifar10.pool(Edition(SMALL))
+            load_cifar10(Edition(SMALL))
         assert name in one_line(error)
     path.unlink()
     with pytest.raises(DatasetError, match=f"lacks {name}"):
-        cifar10.pool(Edition(SMALL))
+        load_cifar10(Edition(SMALL))
 
 
 # Downloads --------------------------------------------------------------------------------------
@@ -236,11 +247,11 @@ def origin(tmp_path: Path) -> Edition:
 
 
 def test_a_download_is_verified_and_then_there(folder: Path, origin: Edition) -> None:
-    told: list[tuple[int, int]] = []
-    path = cifar10.download(lambda done, size: told.append((done, size)), origin)
+    reports: list[tuple[int, int]] = []
+    path = download_cifar10(lambda done, size: reports.append((done, size)), origin)
     assert path == folder / "cifar-10-binary.tar.gz"
-    assert told[-1] == (origin.size, origin.size)
-    assert len(cifar10.pool(origin).labels) == 5 * SMALL
+    assert reports[-1] == (origin.size, origin.size)
+    assert len(load_cifar10(origin).labels) == 5 * SMALL
     assert list(folder.iterdir()) == [path]
 
 
@@ -252,7 +263,7 @@ def test_a_wrong_download_leaves_nothing(fault: str, folder: Path, origin: Editi
         "long": Edition(SMALL, 20, origin.url, origin.checksum, origin.size - 1),
     }[fault]
     with pytest.raises(DatasetError, match="nothing was kept") as error:
-        cifar10.download(edition=wrong)
+        download_cifar10(edition=wrong)
     one_line(error)
     assert list(folder.iterdir()) == []
 
@@ -272,7 +283,7 @@ def test_a_connection_that_breaks_leaves_nothing(folder: Path, origin: Edition) 
         Thread(target=server.handle_request).start()
         url = f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz"
         with pytest.raises((ConnectionError, DatasetError)) as error:
-            cifar10.download(edition=replace(origin, url=url))
+            download_cifar10(edition=replace(origin, url=url))
     one_line(error)
     assert list(folder.iterdir()) == []
 
@@ -280,7 +291,7 @@ def test_a_connection_that_breaks_leaves_nothing(folder: Path, origin: Edition) 
 def test_a_broken_download_says_where_to_put_the_file(folder: Path) -> None:
     edition = Edition(url="file:///nowhere/cifar-10-binary.tar.gz")
     with pytest.raises(ConnectionError, match="put it at") as error:
-        cifar10.download(edition=edition)
+        download_cifar10(edition=edition)
     assert str(folder / "cifar-10-binary.tar.gz") in one_line(error)
     assert list(folder.iterdir()) == []
 
@@ -290,28 +301,28 @@ def test_a_download_replaces_a_damaged_file_and_leaves_a_good_one(
 ) -> None:
     path = folder / "cifar-10-binary.tar.gz"
     path.write_bytes(b"half a file")
-    cifar10.download(edition=origin)
+    download_cifar10(edition=origin)
     inode = path.stat().st_ino
-    cifar10.download(edition=origin)
+    download_cifar10(edition=origin)
     assert path.stat().st_ino == inode
     assert path.stat().st_size == origin.size
 
 
 def test_an_unpacked_folder_needs_no_download(folder: Path) -> None:
-    assert cifar10.find() is None
+    assert find_cifar10() is None
     (folder / FOLDER).mkdir()
-    assert cifar10.download() == cifar10.find() == folder / FOLDER
+    assert download_cifar10() == find_cifar10() == folder / FOLDER
 
 
 def test_the_data_folder_is_the_users_choice_or_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASGYM_DATA", "/elsewhere")
-    assert download.data_folder() == Path("/elsewhere")
+    assert data_folder() == Path("/elsewhere")
     monkeypatch.delenv("NASGYM_DATA")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert download.data_folder() == Path("/cache/nasgym")
+    assert data_folder() == Path("/cache/nasgym")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert download.data_folder() == Path.home() / ".cache" / "nasgym"
+    assert data_folder() == Path.home() / ".cache" / "nasgym"
 
 
 # Your own images --------------------------------------------------------------------------------
@@ -405,9 +416,9 @@ NPZ_FAULTS: dict[str, tuple[dict[str, NDArray[np.generic]], str]] = {
     "floats": ({"x": pictures(40) / 255, "y": LABELS}, "must be uint8"),
     "channels first": ({"x": pictures(40).transpose(0, 3, 1, 2), "y": LABELS}, "1 to 4 channels"),
     "flat": ({"x": pictures(40).reshape(40, -1), "y": LABELS}, "must be \\(n, height, width"),
-    "too few labels": ({"x": pictures(40), "y": LABELS[1:]}, "40 whole numbers or strings"),
-    "one-hot": ({"x": pictures(40), "y": np.eye(2)[LABELS]}, "whole numbers or strings"),
-    "float labels": ({"x": pictures(40), "y": LABELS / 2}, "whole numbers or strings"),
+    "too few labels": ({"x": pictures(40), "y": LABELS[1:]}, "40 integers or strings"),
+    "one-hot": ({"x": pictures(40), "y": np.eye(2)[LABELS]}, "integers or strings"),
+    "float labels": ({"x": pictures(40), "y": LABELS / 2}, "integers or strings"),
     "pickles": ({"x": pictures(40), "y": np.array([None] * 40)}, "cannot be read"),
     "one class": ({"x": pictures(40), "y": LABELS * 0}, "two or more"),
     "few": ({"x": pictures(19), "y": LABELS[:19]}, "20 or more"),
@@ -418,7 +429,7 @@ NPZ_FAULTS: dict[str, tuple[dict[str, NDArray[np.generic]], str]] = {
             "x_val": pictures(40, size=5),
             "y_val": LABELS,
         },
-        "training images of \\(6, 6, 3\\) and others of \\(5, 5, 3\\)",
+        "training images of \\(6, 6, 3\\) but validation images of \\(5, 5, 3\\)",
     ),
 }
 
@@ -490,7 +501,7 @@ def test_images_that_would_fill_the_memory_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folder(tmp_path / "own")
-    monkeypatch.setattr(images, "LARGEST", 24 * 9 * 5 * 3 - 1)
+    monkeypatch.setattr(image_files, "MAX_BYTES", 24 * 9 * 5 * 3 - 1)
     with pytest.raises(DatasetError, match="smaller image_size") as error:
         data.load(str(tmp_path / "own"))
     one_line(error)

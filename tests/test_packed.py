@@ -1,4 +1,4 @@
-"""Packed data: what arrives is what was packed."""
+"""Packed data: unpacking returns the same arrays."""
 
 from pathlib import Path
 

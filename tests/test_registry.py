@@ -15,7 +15,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from nasgym import NASEnv, NASVectorEnv
-from nasgym.data import documentation
+from nasgym.data.documentation import load_documentation
 from nasgym.environments.env import RENDER_MODES
 from nasgym.environments.registry import ENVIRONMENTS
 from nasgym.spaces import PRESETS, ConvSpace, RecurrentSpace
@@ -42,7 +42,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str,
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
-    monkeypatch.setattr("nasgym.data.ptb.corpus", documentation.corpus)  # there is no small one
+    monkeypatch.setattr("nasgym.data.text.load_ptb", load_documentation)  # there is no small one
     return {
         "NAS-Digits-v0": {},
         "NAS-CIFAR10-v0": {},

@@ -1,4 +1,4 @@
-"""Tables: what they look up, what they charge, and how damaged files are refused."""
+"""Tables: their results and seconds, and the refusal of damaged files."""
 
 import csv
 import gzip
@@ -37,7 +37,7 @@ Rows = list[list[str]]
 
 
 def nas_bench_201() -> Rows:
-    """Return the rows of a table whose every value can be told from its string."""
+    """Return the rows of a table whose values follow from the index of the string."""
     rows = []
     for index, tokens in enumerate(NASBench201Space()):
         values = [index % 97 + column for column in range(10)]
@@ -64,18 +64,18 @@ def data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "epochs", "told"),
+    ("dataset", "epochs", "column"),
     [("cifar10", 200, 2), ("cifar10", 12, 0), ("cifar100", 200, 7), ("cifar100", 12, 5)],
 )
 def test_nas_bench_201_is_what_the_file_says(
-    data: Path, dataset: str, epochs: int, told: int
+    data: Path, dataset: str, epochs: int, column: int
 ) -> None:
     table = tables.load("nas-bench-201", dataset=dataset, epochs=epochs)
     first = 0 if dataset == "cifar10" else 5
     for index in (0, 1, 4_321, 15_624):
         architecture = table.space.decode(table.space.string(index))
         assert table.row(architecture) == index
-        assert table.reward[index] == pytest.approx((index % 97 + told) / 100)
+        assert table.reward[index] == pytest.approx((index % 97 + column) / 100)
         assert table.clean[index] == pytest.approx((index % 97 + first + 2) / 100)
         assert table.test[index] == pytest.approx((index % 97 + first + 3) / 100)
         assert table.seconds[index] == pytest.approx((index % 97 + first + 4) * epochs)
@@ -162,13 +162,13 @@ def test_a_bad_file_gets_one_line(
 @pytest.mark.parametrize(
     ("env", "options", "said"),
     [
-        ("NAS-Bench-201-v0", {"dataset": "imagenet"}, "none of cifar10, cifar100"),
+        ("NAS-Bench-201-v0", {"dataset": "imagenet"}, "dataset must be cifar10 or cifar100"),
         ("NAS-Bench-201-v0", {"epochs": 50}, "12 or 200"),
         ("NAS-Bench-201-v0", {"noise": "seed"}, "no option 'noise'"),
         ("NAS-Bench-201-v0", {"layers": 3}, "no option 'layers'"),
         ("NAS-Bench-201-v0", {"reward": "nll"}, "in no table"),
         ("NAS-Digits-Table-v0", {"noise": "much"}, "'mean' or 'seed'"),
-        ("NAS-Digits-Table-v0", {"noise": "seed", "seed": "x"}, "a whole number from 0"),
+        ("NAS-Digits-Table-v0", {"noise": "seed", "seed": "x"}, "an integer from 0"),
     ],
 )
 def test_a_wrong_option_gets_one_line(
@@ -230,7 +230,7 @@ def table() -> Table:
 
 
 def test_the_digits_table_is_whole_and_small(table: Table) -> None:
-    columns = digits.read(digits.FILE)
+    columns = digits.read_digits_table(digits.FILE)
     networks, seeds = columns["valid"].shape
     assert networks >= 4_000
     assert seeds >= 3
@@ -241,7 +241,8 @@ def test_the_digits_table_is_whole_and_small(table: Table) -> None:
 
 
 def test_strings_of_one_network_share_a_row_of_the_file(table: Table) -> None:
-    columns, space, rng = digits.read(digits.FILE), table.space, np.random.default_rng(0)
+    columns, space = digits.read_digits_table(digits.FILE), table.space
+    rng = np.random.default_rng(0)
     number: dict[object, int] = {}
     for row in rng.permutation(space.size)[:1_500].tolist():
         network = space.canonical(space.decode(space.string(row)))
@@ -250,9 +251,9 @@ def test_strings_of_one_network_share_a_row_of_the_file(table: Table) -> None:
 
 
 def test_the_digits_table_is_what_training_brings(table: Table) -> None:
-    """Other processors round otherwise, so single digits may be classified differently."""
+    """Other processors round differently, so some digits may be classified differently."""
     rows = [int(np.argsort(table.clean)[int(share * (table.space.size - 1))]) for share in (0.2, 1)]
-    valid = digits.read(digits.FILE)
+    valid = digits.read_digits_table(digits.FILE)
     options: dict[str, Any] = {"space": "digits-table", "workers": 0}
     envs: Any = gym.make_vec("NAS-Digits-v0", num_envs=2, **options).unwrapped
     trials = envs.play([table.space.string(row) for row in rows])
@@ -265,7 +266,7 @@ def test_the_digits_table_is_what_training_brings(table: Table) -> None:
 
 
 def test_noise_draws_one_seed_for_each_network(table: Table) -> None:
-    columns = digits.read(digits.FILE)
+    columns = digits.read_digits_table(digits.FILE)
     noisy = tables.load("digits", noise="seed", seed=1)
     again, other = (tables.load("digits", noise="seed", seed=seed) for seed in (1, 2))
     values = columns["valid"][columns["network"]] / digits.VALID_IMAGES
@@ -282,15 +283,14 @@ def test_a_damaged_digits_table_gets_one_line(harm: Callable[[Path], None], tmp_
     path = tmp_path / "digits.npz"
     path.write_bytes(digits.FILE.read_bytes())
     harm(path)
-    with pytest.raises(TableError, match="is no table of digits"):
-        digits.read(path)
+    with pytest.raises(TableError, match="is not the table of digits"):
+        digits.read_digits_table(path)
 
 
 def test_lookups_keep_the_evaluators_contract(table: Table) -> None:
     rng = np.random.default_rng(0)
-    check_evaluator(
-        TableEvaluator(table), [table.space.decode(table.space.sample(rng)) for _ in range(8)]
-    )
+    architectures = [table.space.decode(table.space.sample(rng)) for _ in range(8)]
+    check_evaluator(TableEvaluator(table), architectures)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nas_bench_graph") is None, reason="the extra `bench`")

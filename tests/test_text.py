@@ -1,4 +1,4 @@
-"""Text: the parts, the tokens, and one clear line for each thing that can be wrong."""
+"""Text: the parts, the tokens, and one clear line for each fault."""
 
 import gzip
 import hashlib
@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgym.data import DatasetError, TextData, load_text, ptb
-from nasgym.data.corpus import divided, prose_words
+from nasgym.data import DatasetError, TextData, load_text
+from nasgym.data.corpus import prose_words, split_text
 from nasgym.data.final import load_test_text
-from nasgym.data.ptb import FILES, UNPACKED, Edition
+from nasgym.data.ptb import FILES, UNPACKED, Edition, OriginalFile, download_ptb, find_ptb, load_ptb
 from nasgym.data.text import encode, most_common
 
 
@@ -30,7 +30,7 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
 
 
 def prose(seed: int, lines: int = 400) -> str:
-    """Return lines of ten words out of three hundred; a word's place tells how common it is."""
+    """Return lines of ten words out of three hundred; words of low numbers are more common."""
     places = np.random.default_rng(seed).geometric(0.02, (lines, 10)) % 300
     return "".join(" ".join(f"word{place}" for place in line) + "\n" for line in places)
 
@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @given(st.text("ab \n", max_size=400))
 def test_the_parts_are_the_whole_text_in_its_order(text: str) -> None:
-    corpus = divided("text", text)
+    corpus = split_text("text", text)
     assert corpus.train + corpus.valid + corpus.test == text
 
 
@@ -69,7 +69,7 @@ def test_the_parts_are_the_whole_text_in_its_order(text: str) -> None:
 def test_parts_are_tenths_and_end_where_a_line_or_a_word_does(separator: str, length: int) -> None:
     words = [f"{number:0{length % 91}}" for number in range(5000)]
     text = separator.join(words)
-    corpus = divided("text", text)
+    corpus = split_text("text", text)
     parts = (corpus.train, corpus.valid, corpus.test)
     assert [round(len(part) / len(text), 2) for part in parts] == [0.8, 0.1, 0.1]
     assert [word for part in parts for word in part.split()] == words
@@ -81,7 +81,7 @@ def test_parts_are_tenths_and_end_where_a_line_or_a_word_does(separator: str, le
 def test_the_test_text_follows_the_validation_text(file: Path, unit: str) -> None:
     data = load_text(str(file), unit=unit)
     tested = load_test_text(str(file), unit=unit)
-    whole = divided("book", prose(0))
+    whole = split_text("book", prose(0))
     tokens = [*decoded(data, "train"), *decoded(data, "valid")]
     expected = whole.tokens(whole.train + whole.valid, unit)
     assert len(tokens) == len(expected)
@@ -195,15 +195,17 @@ TEXTS = tuple(
     for seed, lines in ((0, 300), (1, 40), (2, 50))
 )
 SMALL = Edition(
-    checksums=tuple(hashlib.md5(text).hexdigest() for text in TEXTS),  # type: ignore[arg-type]
-    sizes=tuple(map(len, TEXTS)),  # type: ignore[arg-type]
+    tuple(  # type: ignore[arg-type]
+        OriginalFile(name, len(text), hashlib.md5(text).hexdigest())
+        for name, text in zip(FILES, TEXTS, strict=True)
+    )
 )
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `load_text("ptb")` expect the small edition."""
-    monkeypatch.setattr(ptb, "corpus", partial(ptb.corpus, SMALL))
+    monkeypatch.setattr("nasgym.data.text.load_ptb", partial(load_ptb, SMALL))
 
 
 @pytest.mark.usefixtures("small")
@@ -237,14 +239,14 @@ def test_another_text_does_not_pass_for_the_penn_treebank(folder: Path) -> None:
         load_text("ptb")
     assert str(folder / FILES[0]) in one_line(error)
     with pytest.raises(DatasetError):
-        ptb.download()
+        download_ptb()
 
 
 def test_a_broken_gz_file_is_refused(folder: Path) -> None:
     for name, text in zip(FILES, TEXTS, strict=True):
         (folder / f"{name}.gz").write_bytes(gzip.compress(text)[:-20])
     with pytest.raises(DatasetError, match=r"ptb\.train\.txt\.gz is damaged") as error:
-        ptb.corpus(SMALL)
+        load_ptb(SMALL)
     one_line(error)
 
 
@@ -262,23 +264,23 @@ def archive(
 
 def test_a_download_keeps_the_three_files_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     edition = archive(tmp_path / "simple-examples.tgz")
-    told: list[tuple[int, int]] = []
-    where = ptb.download(lambda done, size: told.append((done, size)), edition)
+    reports: list[tuple[int, int]] = []
+    where = download_ptb(lambda done, size: reports.append((done, size)), edition)
     assert where == folder / "ptb"
-    assert told[-1] == (edition.size, edition.size)
+    assert reports[-1] == (edition.size, edition.size)
     assert [path.name for path in sorted(folder.rglob("*.*"))] == sorted(FILES)
     assert not list(tmp_path.rglob("escaped.txt"))
     assert [(where / name).read_bytes() for name in FILES] == list(TEXTS)
     (tmp_path / "simple-examples.tgz").unlink()
-    assert ptb.download(edition=edition) == where
+    assert download_ptb(edition=edition) == where
 
 
 @pytest.mark.parametrize(
     ("texts", "names", "words"),
     [
-        ((TEXTS[0], TEXTS[1], TEXTS[2][::-1]), FILES, r"has another .*ptb\.test\.txt"),
-        ((TEXTS[0], TEXTS[1], TEXTS[2] + b"x"), FILES, r"has another .*ptb\.test\.txt"),
-        (TEXTS[:2], FILES[:2], r"has no simple-examples/data/ptb\.test\.txt"),
+        ((TEXTS[0], TEXTS[1], TEXTS[2][::-1]), FILES, r"ptb\.test\.txt in .* is not Mikolov's"),
+        ((TEXTS[0], TEXTS[1], TEXTS[2] + b"x"), FILES, r"ptb\.test\.txt in .* is not Mikolov's"),
+        (TEXTS[:2], FILES[:2], r"lacks simple-examples/data/ptb\.test\.txt"),
     ],
 )
 def test_a_wrong_archive_leaves_nothing(
@@ -286,7 +288,7 @@ def test_a_wrong_archive_leaves_nothing(
 ) -> None:
     edition = archive(tmp_path / "wrong.tgz", texts, names)
     with pytest.raises(DatasetError, match=words) as error:
-        ptb.download(edition=edition)
+        download_ptb(edition=edition)
     assert edition.url in one_line(error)
     assert not list(folder.iterdir())
 
@@ -308,13 +310,13 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(
     else:
         path.write_bytes(b"<html>Not here any more</html>")
     with pytest.raises(ConnectionError, match="could not be downloaded") as error:
-        ptb.download(edition=edition)
+        download_ptb(edition=edition)
     assert str(folder / "ptb") in one_line(error)
     assert not list(folder.iterdir())
 
 
 def test_the_real_penn_treebank_has_the_published_counts() -> None:
-    if ptb.find() is None:
+    if find_ptb() is None:
         pytest.skip("the Penn Treebank is not in the data folder")
     data = load_text("ptb")
     assert (len(data.train), len(data.valid)) == (929_589, 73_760)
@@ -335,7 +337,7 @@ def test_the_real_penn_treebank_has_the_published_counts() -> None:
         (b"word", "training tokens; 1,000 or more are needed"),
         (b"only a few words\n" * 20, "training tokens; 1,000 or more are needed"),
         (b"word\0word" * 1000, "byte 4 is zero"),
-        ("caf\u00e9 ".encode("latin-1") * 1000, "is not in UTF-8: byte 3 is 0xe9"),
+        ("caf\u00e9 ".encode("latin-1") * 1000, "is not UTF-8 text: byte 3 is 0xe9"),
         (("word " * 1000).encode("utf-16"), "is zero"),
     ],
 )

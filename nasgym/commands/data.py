@@ -1,55 +1,59 @@
-"""`nasgym data`: the data sets that are here, and how to get the others."""
+"""`nasgym data`: list the data sets, or download one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from nasgym.commands.live import downloading
 from nasgym.commands.terminal import OUT, say
 
+if TYPE_CHECKING:
+    from nasgym.data.download import Progress
+
 
 @dataclass(frozen=True)
 class Data:
-    """List the data sets, or fetch one and verify it."""
+    """List the data sets, or download one and verify it."""
 
     name: Annotated[str | None, tyro.conf.Positional] = None
-    """The data set to fetch: cifar10 or ptb."""
+    """The data set to download: cifar10 or ptb."""
 
     def main(self) -> None:
-        """List or fetch."""
-        from nasgym.data import cifar10, ptb
+        """List or download."""
+        from nasgym.data.cifar10 import download_cifar10
+        from nasgym.data.ptb import download_ptb
 
-        fetchers: dict[str, Callable[[Any], Path]] = {
-            "cifar10": cifar10.download,
-            "ptb": ptb.download,
+        downloads: dict[str, Callable[[Progress], Path]] = {
+            "cifar10": download_cifar10,
+            "ptb": download_ptb,
         }
         if self.name is None:
             _list()
-        elif self.name in fetchers:
+        elif self.name in downloads:
             with downloading(OUT) as progress:
-                path = fetchers[self.name](progress)
-            say(f"{self.name} is at {path}, whole")
+                path = downloads[self.name](progress)
+            say(f"{self.name} is at {path}, complete")
         else:
-            raise ValueError(
-                f"{self.name!r} cannot be fetched; what can is {' and '.join(fetchers)}"
-            )
+            raise ValueError(f"{self.name!r} cannot be downloaded; choose {' or '.join(downloads)}")
 
 
 def _list() -> None:
-    """Say where each data set is, or how to get it."""
-    from nasgym.data import cifar10, data_folder, ptb
+    """Print where each data set is, or how to get it."""
+    from nasgym.data import data_folder
+    from nasgym.data.cifar10 import find_cifar10
+    from nasgym.data.ptb import FILES, find_ptb
     from nasgym.tables import nas_bench_201, nas_bench_macro
 
-    say(f"the data folder is {data_folder()} (set NASGYM_DATA to have another)")
-    say("digits         comes with scikit-learn: nothing to fetch")
-    say(f"cifar10        {cifar10.find() or 'missing: nasgym data cifar10'}")
-    say("images         yours: --set data=FILE.npz or a folder with one folder a class")
-    say("documentation  comes with Python: nothing to fetch")
-    files = ", ".join(ptb.FILES)
-    say(f"ptb            {ptb.find() or f'missing: nasgym data ptb (or {files} there)'}")
+    say(f"the data folder is {data_folder()} (set NASGYM_DATA to use another)")
+    say("digits         comes with scikit-learn: nothing to download")
+    say(f"cifar10        {find_cifar10() or 'missing: nasgym data cifar10'}")
+    say("images         yours: --set data=FILE.npz or a folder with one folder for each class")
+    say("documentation  comes with Python: nothing to download")
+    missing = f"missing: nasgym data ptb (or put {', '.join(FILES)} there)"
+    say(f"ptb            {find_ptb() or missing}")
     say("texts          yours: --set corpus=FILE.txt or a folder with train, valid and test.txt")
     for table in (nas_bench_201, nas_bench_macro):
         path = data_folder() / table.FILE

@@ -1,12 +1,15 @@
-"""Image data: training and validation images in memory, and how they are set apart."""
+"""Image data: images in memory, and their split into training and validation images."""
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nasgym.errors import InvalidInput
 
 Images = NDArray[np.uint8]
 """Images, (n, height, width, channels)."""
@@ -15,11 +18,11 @@ Labels = NDArray[np.int64]
 """Class numbers from 0, (n,)."""
 
 CHUNK = 1000
-"""Images resized at a time, so that the floats in between stay small."""
+"""Images resized at a time, to bound the memory for intermediate floats."""
 
 
-class DatasetError(ValueError):
-    """Data that are not what they should be; the message is one line for the user."""
+class DatasetError(InvalidInput):
+    """Missing, damaged or unsuitable data; the message is one line for the user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class ImageData:
     names: tuple[str, ...]
     """The names of the classes, by class number."""
     flips: bool = False
-    """Whether a mirrored image shows the same class: photographs do, digits and letters do not."""
+    """Whether mirroring keeps the class, as for photographs but not for digits or letters."""
 
     @property
     def classes(self) -> int:
@@ -52,22 +55,19 @@ class ImageData:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of all that is in here, hence also of the split, in hexadecimal."""
-        total = hashlib.sha256(repr((self.names, self.flips)).encode())
-        for array in (
+        """SHA-256 of all fields, hence also of the split, in hexadecimal."""
+        return digest_of(
+            (self.names, self.flips),
             self.train_images,
             self.train_labels,
             self.valid_images,
             self.valid_labels,
-        ):
-            total.update(repr((array.shape, array.dtype.str)).encode())
-            total.update(np.ascontiguousarray(array).data)
-        return total.hexdigest()
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
-    """All images of a data set that a search may see: the test images are left out already."""
+class ImagePool:
+    """All images of a data set that a search may use, without the test images."""
 
     images: Images
     """(n, height, width, channels)"""
@@ -76,9 +76,9 @@ class Pool:
     names: tuple[str, ...]
     """The names of the classes, by class number."""
     valid: int
-    """How many of the images are for validation."""
+    """Number of images for validation."""
     drawn: bool = True
-    """Whether they are drawn at random; if not, they are the last ones."""
+    """Whether the validation images are drawn at random; otherwise they are the last ones."""
     flips: bool = False
     """See `ImageData.flips`."""
 
@@ -89,11 +89,10 @@ class Pool:
         valid_size: int | None = None,
         image_size: int | None = None,
     ) -> ImageData:
-        """Return the pool's images as training and validation images.
+        """Return training and validation images, drawn by `seed`.
 
-        `seed` decides once which are which; asking for fewer images takes the first of each part,
-        so no size turns a validation image into a training image. Raises DatasetError if a part
-        has not as many images as asked for.
+        The sizes take the first images of each part, so they never turn a validation image into a
+        training image. Raises DatasetError if a part has fewer images than requested.
         """
         rng = np.random.default_rng(seed)
         last = len(self.labels) - self.valid
@@ -127,24 +126,33 @@ def _first(order: NDArray[np.intp], size: int | None, option: str, part: str) ->
     return order[:size]
 
 
+def digest_of(about: object, *arrays: NDArray[Any]) -> str:
+    """Return the SHA-256 of `repr(about)` and of the arrays with their shapes, in hexadecimal."""
+    total = hashlib.sha256(repr(about).encode())
+    for array in arrays:
+        total.update(repr((array.shape, array.dtype.str)).encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
 def stratified_order(labels: Labels, rng: np.random.Generator) -> NDArray[np.intp]:
     """Return a random order in which every prefix has nearly the class shares of the whole.
 
-    The i-th of a class's n images, in random order, gets a random place in [i / n, (i + 1) / n).
+    The i-th of a class's n images, in random order, gets a random position in [i / n, (i + 1) / n).
     """
-    places = rng.random(len(labels))
+    positions = rng.random(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        places[members] = (rng.permutation(len(members)) + places[members]) / len(members)
-    return np.argsort(places, kind="stable")
+        positions[members] = (rng.permutation(len(members)) + positions[members]) / len(members)
+    return np.argsort(positions, kind="stable")
 
 
 def resize(images: Images, size: int | None) -> Images:
-    """Return the images at `size` x `size` pixels, each the mean of the area it covers.
+    """Return the images at `size` x `size` pixels, each pixel the mean of the area it covers.
 
-    None returns the images as they are. The aspect ratio is not kept.
+    With None, returns the images as they are. The aspect ratio is not kept.
     """
-    check_size(size)
+    check_image_size(size)
     height, width = images.shape[1:3]
     if size is None or (height, width) == (size, size):
         return images
@@ -158,10 +166,10 @@ def resize(images: Images, size: int | None) -> Images:
     return resized
 
 
-def check_size(image_size: int | None) -> None:
-    """Raise DatasetError unless images can have `image_size`."""
+def check_image_size(image_size: int | None) -> None:
+    """Raise DatasetError unless `image_size` is None or positive."""
     if image_size is not None and image_size < 1:
-        raise DatasetError(f"image_size must be 1 or more pixels, not {image_size}")
+        raise DatasetError(f"image_size must be 1 pixel or more, not {image_size}")
 
 
 def _shares(old: int, new: int) -> NDArray[np.float32]:

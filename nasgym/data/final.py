@@ -1,30 +1,34 @@
-"""The test data: for the final phase of a search, once, and for nothing else.
+"""The test data: only for the final phase of a search, and only once.
 
 After a search the best architecture is trained to convergence and tested (Zoph & Le 2017, sections
-4.1 and 4.2). Whoever looks at the test images or the test text before that, or chooses by what
-they say, no longer measures how well a network does on data nobody has seen. So they have a file
-of their own, and no evaluator, environment or agent imports it.
+4.1 and 4.2). If the test data were used earlier, or to choose anything, the test result would no
+longer measure generalization. So they have their own file, which no evaluator, environment or agent
+imports.
 """
 
 from pathlib import Path
 
-from nasgym.data import cifar10, digits, images, text
+from nasgym.data import text
+from nasgym.data.cifar10 import load_cifar10_test
 from nasgym.data.dataset import Images, Labels, resize
+from nasgym.data.digits import load_digits_test
+from nasgym.data.image_files import load_image_files_test
 from nasgym.data.text import Tokens
 
 
 def load_test(data: str, *, image_size: int | None = None) -> tuple[Images, Labels]:
-    """Return the test images of `data` and their labels; `data` and `image_size` as for `load`.
+    """Return the test images of `data` and their labels.
 
-    They are the same whatever the seed, and in no `ImageData`.
+    `data` and `image_size` are those of `nasgym.data.load`. The images are the same for every seed
+    and in no `ImageData`.
     """
     if data == "digits":
-        tested, labels = digits.test_images()
+        images, labels = load_digits_test()
     elif data == "cifar10":
-        tested, labels = cifar10.test_images()
+        images, labels = load_cifar10_test()
     else:
-        tested, labels = images.test_images(Path(data), image_size)
-    return resize(tested, image_size), labels
+        images, labels = load_image_files_test(Path(data), image_size)
+    return resize(images, image_size), labels
 
 
 def load_test_text(corpus: str, *, unit: str = "words", vocabulary_size: int = 10_000) -> Tokens:
@@ -32,6 +36,6 @@ def load_test_text(corpus: str, *, unit: str = "words", vocabulary_size: int = 1
 
     The options are those of `nasgym.data.load_text`. The test text is in no `TextData`.
     """
-    source = text.find(corpus)
+    source = text.load_corpus(corpus)
     vocabulary = text.most_common(source.tokens(source.train, unit), vocabulary_size)
     return text.encode(source.tokens(source.test, unit), vocabulary)

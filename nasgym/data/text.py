@@ -1,6 +1,5 @@
-"""Text data: training and validation text as numbers, and the vocabulary they are numbers of."""
+"""Text data: training and validation text as token numbers, and their vocabulary."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.data import documentation, ptb, textfiles
 from nasgym.data.corpus import UNKNOWN, Corpus
-from nasgym.data.dataset import DatasetError
+from nasgym.data.dataset import DatasetError, digest_of
+from nasgym.data.documentation import load_documentation
+from nasgym.data.ptb import load_ptb
+from nasgym.data.text_files import load_text_files
 
 Tokens = NDArray[np.int32]
-"""Places in a vocabulary, in the order of the text, (n,)."""
+"""Indices into a vocabulary, in the order of the text, (n,)."""
 
-FEWEST_TRAIN, FEWEST_VALID = 1000, 100
-"""With fewer tokens there is nothing to learn and nothing to measure."""
+MIN_TRAIN, MIN_VALID = 1000, 100
+"""Minimum numbers of tokens; fewer are too few to learn from or to measure with."""
 
-MOST_UNSEEN = 0.5
-"""The share of the validation tokens that may be missing from the training text."""
+MAX_UNSEEN = 0.5
+"""Maximum share of the validation tokens that do not occur in the training text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +35,17 @@ class TextData:
     valid: Tokens
     """(m,)"""
     vocabulary: tuple[str, ...]
-    """The tokens by number: first "<unk>", for all others, then the most common ones first."""
+    """The tokens by index: "<unk>" for all others, then the rest, the most common first."""
     unit: str
-    """What a token is: "words" or "characters"."""
+    """Kind of the tokens: "words" or "characters"."""
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of all that is in here, in hexadecimal."""
-        total = hashlib.sha256(repr((self.unit, self.vocabulary)).encode())
-        for tokens in (self.train, self.valid):
-            total.update(repr((tokens.shape, tokens.dtype.str)).encode())
-            total.update(np.ascontiguousarray(tokens).data)
-        return total.hexdigest()
+        """SHA-256 of all fields, in hexadecimal."""
+        return digest_of((self.unit, self.vocabulary), self.train, self.valid)
 
 
-def load(
+def load_text(
     corpus: str,
     *,
     unit: str = "words",
@@ -58,43 +55,45 @@ def load(
 ) -> TextData:
     """Return the training and validation text of `corpus` as tokens.
 
-    `corpus` is "documentation" (what ships with Python), "ptb" (the Penn Treebank), or the path
-    of your own text (see `nasgym.data.textfiles`). `unit` is "words" (those of
-    `nasgym.data.corpus.prose_words`; of the Penn Treebank, what is between blanks, and "<eos>" at
-    the end of each line) or "characters" (all there are, also the end of a line). The vocabulary
-    is "<unk>" and the most common tokens of the whole training text, `vocabulary_size` in all or
-    as many as there are. `train_size` and `valid_size` take the first
-    so many tokens of each part. The test text cannot be reached from here.
+    `corpus` is "documentation" (the text that ships with Python), "ptb" (the Penn Treebank), or the
+    path of your own text (see `nasgym.data.text_files`). `unit` is "words" or "characters". Words
+    are those of `nasgym.data.corpus.prose_words`; in the Penn Treebank they are what blanks
+    separate, and "<eos>" at the end of each line. Characters include the ends of lines.
 
-    Raises FileNotFoundError for missing and DatasetError for wrong text, in one line.
+    The vocabulary is "<unk>" and the most common tokens of the whole training text, at most
+    `vocabulary_size` in all. `train_size` and `valid_size` are the numbers of tokens taken from the
+    start of each part. The test text cannot be reached from here.
+
+    Raises FileNotFoundError for a missing text and DatasetError for an unsuitable one, in one line.
     """
-    source = find(corpus)
+    source = load_corpus(corpus)
     train, valid = source.tokens(source.train, unit), source.tokens(source.valid, unit)
-    _check_length(source, train, "training", FEWEST_TRAIN)
-    _check_length(source, valid, "validation", FEWEST_VALID)
+    _check_length(source, train, "training", MIN_TRAIN)
+    _check_length(source, valid, "validation", MIN_VALID)
     _check_seen(source, train, valid)
     vocabulary = most_common(train, vocabulary_size)
     return TextData(
-        encode(_first(train, train_size, "train_size", FEWEST_TRAIN), vocabulary),
-        encode(_first(valid, valid_size, "valid_size", FEWEST_VALID), vocabulary),
+        encode(_first(train, train_size, "train_size", MIN_TRAIN), vocabulary),
+        encode(_first(valid, valid_size, "valid_size", MIN_VALID), vocabulary),
         vocabulary,
         unit,
     )
 
 
-def find(corpus: str) -> Corpus:
-    """Return the parts of `corpus` as text; names and errors as for `load`."""
+def load_corpus(corpus: str) -> Corpus:
+    """Return the parts of `corpus` as text; names and errors as for `load_text`."""
     if corpus == "documentation":
-        return documentation.corpus()
+        return load_documentation()
     if corpus == "ptb":
-        return ptb.corpus()
-    return textfiles.corpus(Path(corpus))
+        return load_ptb()
+    return load_text_files(Path(corpus))
 
 
 def most_common(tokens: Sequence[str], size: int) -> tuple[str, ...]:
     """Return UNKNOWN and the `size` - 1 most common other tokens, the most common first.
 
-    Of equally common ones the first to appear comes first. Raises DatasetError for `size` < 2.
+    Equally common tokens are in the order of their first appearance. Raises DatasetError for
+    `size` < 2.
     """
     if size < 2:
         raise DatasetError(f"vocabulary_size must be 2 or more, not {size}")
@@ -103,33 +102,34 @@ def most_common(tokens: Sequence[str], size: int) -> tuple[str, ...]:
 
 
 def encode(tokens: Sequence[str], vocabulary: tuple[str, ...]) -> Tokens:
-    """Return the places of the tokens in the vocabulary, 0 for those that are not in it."""
-    places = {token: place for place, token in enumerate(vocabulary)}
-    return np.fromiter(map(places.get, tokens, repeat(0)), np.int32, len(tokens))
+    """Return the indices of the tokens in the vocabulary, 0 for those that are not in it."""
+    indices = {token: index for index, token in enumerate(vocabulary)}
+    return np.fromiter(map(indices.get, tokens, repeat(0)), np.int32, len(tokens))
 
 
-def _first(tokens: list[str], size: int | None, option: str, fewest: int) -> list[str]:
+def _first(tokens: list[str], size: int | None, option: str, minimum: int) -> list[str]:
     if size is None:
         return tokens
-    if not fewest <= size <= len(tokens):
+    if not minimum <= size <= len(tokens):
         raise DatasetError(
-            f"{option} must be from {fewest:,} to {len(tokens):,}, all there are, not {size:,}"
+            f"{option} must be from {minimum:,} to {len(tokens):,}, the number of tokens, "
+            f"not {size:,}"
         )
     return tokens[:size]
 
 
-def _check_length(source: Corpus, tokens: list[str], part: str, fewest: int) -> None:
-    if len(tokens) < fewest:
+def _check_length(source: Corpus, tokens: list[str], part: str, minimum: int) -> None:
+    if len(tokens) < minimum:
         raise DatasetError(
-            f"{source.name} has {len(tokens):,} {part} tokens; {fewest:,} or more are needed"
+            f"{source.name} has {len(tokens):,} {part} tokens; {minimum:,} or more are needed"
         )
 
 
 def _check_seen(source: Corpus, train: list[str], valid: list[str]) -> None:
     seen = set(train)
     unseen = sum(token not in seen for token in valid) / len(valid)
-    if unseen > MOST_UNSEEN:
+    if unseen > MAX_UNSEEN:
         raise DatasetError(
             f"{source.name} has another vocabulary in its validation text: {unseen:.0%} of its "
-            f"tokens are not in the training text"
+            f"tokens are not in the training text; the maximum is {MAX_UNSEEN:.0%}"
         )

@@ -7,44 +7,48 @@ from typing import Any
 from nasgym.spaces import PRESETS
 from nasgym.spaces.base import SearchSpace
 from nasgym.spaces.tables import NASBench201Space, NASBenchMacroSpace
-from nasgym.tables import digits, nas_bench_201, nas_bench_graph, nas_bench_macro
+from nasgym.tables import nas_bench_graph
+from nasgym.tables.digits import load_digits_table
+from nasgym.tables.nas_bench_201 import load_nas_bench_201
+from nasgym.tables.nas_bench_graph import load_nas_bench_graph
+from nasgym.tables.nas_bench_macro import load_nas_bench_macro
 from nasgym.tables.table import Table, TableError, TableEvaluator
 
 TABLES: Mapping[str, Callable[..., Table]] = {
-    "nas-bench-201": nas_bench_201.load,
-    "nas-bench-macro": nas_bench_macro.load,
-    "nas-bench-graph": nas_bench_graph.load,
-    "digits": digits.load,
+    "nas-bench-201": load_nas_bench_201,
+    "nas-bench-macro": load_nas_bench_macro,
+    "nas-bench-graph": load_nas_bench_graph,
+    "digits": load_digits_table,
 }
-"""What loads each table, by its name."""
+"""The function that loads each table, by the table's name."""
+
+SPACES: Mapping[str, SearchSpace] = {
+    "nas-bench-201": NASBench201Space(),
+    "nas-bench-macro": NASBenchMacroSpace(),
+    "digits": PRESETS["digits-table"],
+}
+"""The spaces of the tables whose options do not change it."""
 
 
 def load(name: str, **options: Any) -> Table:
-    """Return the table called `name`; `options` are those of its own `load`.
+    """Return the table called `name`; `options` are those of its function in TABLES.
 
-    Raises TableError or FileNotFoundError, in one line, for a name or an option there is not, and
-    for a file that is missing, damaged or something else.
+    Raises TableError for an unknown name, option or value, and for a damaged or wrong file, and
+    FileNotFoundError for a missing file, in one line.
     """
-    _check(name, options)
+    _check_options(name, options)
     return TABLES[name](**options)
 
 
-SPACES: Mapping[str, Callable[..., SearchSpace]] = {
-    "nas-bench-201": lambda **_: NASBench201Space(),
-    "nas-bench-macro": lambda **_: NASBenchMacroSpace(),
-    "nas-bench-graph": nas_bench_graph.search_space,
-    "digits": lambda **_: PRESETS["digits-table"],
-}
-"""Functions that return the space of each table, given the options of `load`."""
-
-
 def search_space(name: str, **options: Any) -> SearchSpace:
-    """Return the space of the table called `name`, without the table; see `load`."""
-    _check(name, options)
-    return SPACES[name](**options)
+    """Return the space of the table called `name`, without loading it; see `load`."""
+    _check_options(name, options)
+    if name == "nas-bench-graph":
+        return nas_bench_graph.search_space(**options)
+    return SPACES[name]
 
 
-def _check(name: str, options: Mapping[str, Any]) -> None:
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
     """Raise TableError unless there is a table `name` that takes `options`."""
     if name not in TABLES:
         raise TableError(f"there is no table {name!r}; there are {', '.join(TABLES)}")

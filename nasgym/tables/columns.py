@@ -1,4 +1,4 @@
-"""Columns of a table's file: gzipped CSV, read whole and checked before any of it is used."""
+"""Columns of the gzipped CSV file of a table, checked before any of them is used."""
 
 import csv
 import gzip
@@ -13,18 +13,18 @@ from nasgym.spaces.base import SearchSpace
 from nasgym.tables.table import Floats, TableError
 
 
-def read(name: str, space: SearchSpace, names: Sequence[str]) -> dict[str, Floats]:
-    """Return the columns `names` of the file `name` in the data folder, by row of `space`.
+def read_columns(name: str, space: SearchSpace, names: Sequence[str]) -> dict[str, Floats]:
+    """Return the columns `names` of the file `name` in the data folder, in the order of `space`.
 
-    The column "operations" holds the string of each row, a digit a token; rows come in any order.
-    Raises FileNotFoundError if there is no such file, TableError if it is damaged or holds
-    something else, in one line.
+    The column "operations" holds the string of each row, one digit for each token. Rows may be in
+    any order. Raises FileNotFoundError for a missing file, and TableError for a damaged or wrong
+    one, in one line.
     """
     path = data_folder() / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"the table {name} is not in {data_folder()}: docs/tables.md says what it holds and "
-            f"where it comes from (NASGYM_DATA names another folder)"
+            f"the table {name} is not in {data_folder()}: docs/tables.md says where to get it "
+            f"(NASGYM_DATA sets the folder)"
         )
     rows = _rows(path, ("operations", *names))
     if len(rows) != space.size:
@@ -37,7 +37,7 @@ def read(name: str, space: SearchSpace, names: Sequence[str]) -> dict[str, Float
         except (KeyError, ValueError) as error:
             raise TableError(f"{path} is damaged at {operations!r}: {error}") from None
     if not np.isfinite(columns).all():
-        raise TableError(f"{path} is damaged: a string is missing, or a value is no number")
+        raise TableError(f"{path} is damaged: a string is missing, or a value is not finite")
     return dict(zip(names, columns.T, strict=True))
 
 

@@ -1,8 +1,8 @@
-"""NAS-Digits-Table: 4,320 networks with skip connections, trained by this project itself.
+"""NAS-Digits-Table: 4,320 networks with skip connections, trained by this project.
 
-Every network of the space "digits-table" was trained with the recipe "short" on the digits, with
-several seeds that decide its weights, its batches and which images validate it
-(`python -m nasgym.benchmarks.experiments.digits_table` makes the file again). 8,000 strings mean them.
+Every network of the space "digits-table" was trained on the digits with the recipe "short" and
+several seeds, which decide its weights, its batches and the images for validation. The space has
+8,000 strings for them. `python -m nasgym.benchmarks.experiments.digits_table` makes the file.
 """
 
 import json
@@ -13,48 +13,48 @@ from typing import Any
 import numpy as np
 
 from nasgym.spaces import PRESETS
-from nasgym.tables.noise import one_seed
-from nasgym.tables.table import Table, TableError
+from nasgym.tables.table import Table, TableError, reward_with_noise
 
 FILE = Path(__file__).with_name("digits.npz")
 VALID_IMAGES, TEST_IMAGES = 1_000, 297
 
 
-def load(noise: str = "mean", seed: int = 0) -> Table:
-    """Return the table; agents are told the mean over the seeds or, with `noise="seed"`, one."""
-    columns = read(FILE)
+def load_digits_table(noise: str = "mean", seed: int = 0) -> Table:
+    """Return the table; rewards depend on `noise` and `seed` as in `reward_with_noise`."""
+    columns = read_digits_table(FILE)
     valid = columns["valid"] / VALID_IMAGES
     network = columns["network"].astype(int)
     return Table(
         name=f"digits {noise} {seed}",
         space=PRESETS["digits-table"],
-        reward=one_seed(valid, noise, seed)[network],
+        reward=reward_with_noise(valid, noise, seed)[network],
         clean=valid.mean(axis=1)[network],
         test=columns["test"].mean(axis=1)[network] / TEST_IMAGES,
-        # The least of the seeds: what disturbs a measurement can only lengthen it.
+        # The minimum over the seeds: disturbances can only lengthen a measurement.
         seconds=columns["seconds"].min(axis=1)[network].astype(float),
         chance=1 / 10,
         metrics={name: columns[name][network].astype(int) for name in ("parameters", "flops")},
     )
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_digits_table(path: Path) -> dict[str, Any]:
     """Return the arrays in the file at `path`; raises TableError, in one line, if it is damaged.
 
-    "network" is (strings,), the number of the network that each string means; of each network
-    "valid" and "test" are the images classified right with each seed, "seconds" what the training
-    took, (networks, seeds); "parameters" and "flops" are (networks,). "made" says how it was made.
+    "network" is the index of the network of each string, (strings,). "valid" and "test" are the
+    numbers of images that a network classifies correctly, and "seconds" the durations of its
+    training, (networks, seeds). "parameters" and "flops" are (networks,). "made" is a dict with the
+    command, the date and the machine that made the file.
     """
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
         made = json.loads(str(columns.pop("made")))
         networks = len(columns["valid"])
-        whole = int(columns["network"].max()) == networks - 1 and all(
+        consistent = int(columns["network"].max()) == networks - 1 and all(
             len(columns[name]) == networks for name in ("test", "seconds", "parameters", "flops")
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TableError(f"{path} is no table of digits: {error}; install nasgym again") from None
-    if not whole:
-        raise TableError(f"{path} is no table of digits: its columns disagree")
+        raise TableError(f"{path} is not the table of digits: {error}; reinstall nasgym") from None
+    if not consistent:
+        raise TableError(f"{path} is not the table of digits: its columns differ; reinstall nasgym")
     return columns | {"made": made}

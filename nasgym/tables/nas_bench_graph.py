@@ -1,8 +1,8 @@
 """NAS-Bench-Graph: graph neural networks trained on nine data sets (Qin et al. 2022).
 
-The values come with the package nas-bench-graph (`pip install nasgym[bench]`), which also knows
-which strings mean the same network. The one without any operation was not trained: its nine
-strings bring the accuracy of guessing.
+The values come with the package nas-bench-graph (`pip install nasgym[bench]`), which also
+identifies equal networks. The network without any operation was not trained; its nine strings have
+the accuracy of guessing.
 """
 
 from functools import cache
@@ -13,26 +13,29 @@ import numpy as np
 from nasgym.spaces.tables import NASBenchGraphArchitecture, NASBenchGraphSpace
 from nasgym.tables.table import Table, TableError
 
-CLASSES = {
-    **{"cora": 7, "citeseer": 6, "pubmed": 3, "cs": 15, "physics": 5, "photo": 8},
-    **{"computers": 10, "arxiv": 40, "proteins": 2},
-}
+CLASSES = dict(
+    cora=7, citeseer=6, pubmed=3, cs=15, physics=5, photo=8, computers=10, arxiv=40, proteins=2
+)
+"""Data sets, and their numbers of classes."""
+
 PROTEINS = ("gcn", "sage", "arma", "fc", "skip")
+"""The operations of the data set "proteins", which has only these five."""
 
 PASSES = 1_000
-"""The package has no training times. What is charged is so many times a network's latency."""
+"""The package has no training times. They are estimated as this multiple of the latency."""
 
 
 def search_space(bench: str = "cora") -> NASBenchGraphSpace:
-    """Return the space of a data set; the one of "proteins" has fewer operations."""
+    """Return the space of a data set."""
     return NASBenchGraphSpace(PROTEINS) if bench == "proteins" else NASBenchGraphSpace()
 
 
-def load(bench: str = "cora") -> Table:
-    """Return the table of a data set: agents are told the mean validation accuracy of 3 seeds."""
+def load_nas_bench_graph(bench: str = "cora") -> Table:
+    """Return the table of a data set; the reward is the mean validation accuracy over 3 seeds."""
     if bench not in CLASSES:
-        raise TableError(f"bench {bench!r} is none of {', '.join(CLASSES)}")
-    package, space = _package(), search_space(bench)
+        raise TableError(f"bench must be one of {', '.join(CLASSES)}, not {bench!r}")
+    package = _package()
+    space = search_space(bench)
     known = package.light_read(bench)
     untrained = {"valid_perf": 1 / CLASSES[bench], "perf": 1 / CLASSES[bench]}
     rows = [known.get(key, untrained | {"latency": 0, "para": 0}) for key in _keys(space)]
@@ -56,9 +59,7 @@ def _package() -> Any:
     try:
         import nas_bench_graph
     except ImportError:
-        raise TableError(
-            "NAS-Bench-Graph needs a package of its own: pip install nas-bench-graph"
-        ) from None
+        raise TableError("NAS-Bench-Graph needs its package: pip install nas-bench-graph") from None
     return nas_bench_graph
 
 

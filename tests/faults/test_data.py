@@ -1,4 +1,4 @@
-"""Data sets that somebody spoiled, by mistake or not: refused before anything is trained."""
+"""Damaged and hostile data sets: refused before any training."""
 
 import os
 import struct
@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from nasgym import data
-from nasgym.data import DatasetError, cifar10, ptb
-from nasgym.data.cifar10 import ARCHIVE, FOLDER, TRAIN_FILES, Edition
+from nasgym.data import DatasetError, ptb
+from nasgym.data.cifar10 import ARCHIVE, FOLDER, TRAIN_FILES, Edition, load_cifar10
 from tests.faults.memory import peak
 from tests.faults.table import Seen
 from tests.faults.tiers import Scale
@@ -43,23 +43,26 @@ def special(kind: bytes) -> list[Member]:
 
 MEMBERS: dict[str, tuple[Callable[[], list[Member]], str]] = {
     "wrong size": (lambda: replaced(FIRST, member(FIRST_PATH, batch(0)[:-1])), "92,189 bytes"),
-    "missing": (lambda: good_members()[:3], "has no"),
+    "missing": (lambda: good_members()[:3], "lacks"),
     "../": (
         lambda: replaced(FIRST, member(f"{FOLDER}/../{FIRST}", batch(0))),
-        "does not belong",
+        "is not part of CIFAR-10",
     ),
-    "absolute": (lambda: [*good_members(), member(f"/tmp/{FIRST}", batch(0))], "does not belong"),
-    "symlink": (lambda: special(tarfile.SYMTYPE), "no plain file"),
-    "hardlink": (lambda: special(tarfile.LNKTYPE), "no plain file"),
-    "device": (lambda: special(tarfile.CHRTYPE), "no plain file"),
-    "pipe": (lambda: special(tarfile.FIFOTYPE), "no plain file"),
+    "absolute": (
+        lambda: [*good_members(), member(f"/tmp/{FIRST}", batch(0))],
+        "is not part of CIFAR-10",
+    ),
+    "symlink": (lambda: special(tarfile.SYMTYPE), "is not a regular file"),
+    "hardlink": (lambda: special(tarfile.LNKTYPE), "is not a regular file"),
+    "device": (lambda: special(tarfile.CHRTYPE), "is not a regular file"),
+    "pipe": (lambda: special(tarfile.FIFOTYPE), "is not a regular file"),
     "label 10": (
         lambda: replaced(FIRST, member(FIRST_PATH, b"\x0a" + batch(0)[1:])),
         "label 10",
     ),
     "pickles": (
         lambda: [member("cifar-10-batches-py/data_batch_1", b"\x80\x04cos\nsystem\n")],
-        "does not belong",
+        "is not part of CIFAR-10",
     ),
 }
 
@@ -76,7 +79,7 @@ def wrong_checksum(folder: Path) -> Edition:
 
 
 def bomb(path: Path, begin: list[bytes], megabytes: int, end: list[bytes]) -> None:
-    """Write a gzip file: `begin`, so many megabytes of zeros, `end`; it is small and made fast."""
+    """Write a small gzip file that expands to `begin`, `megabytes` of zeros, and `end`."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     pieces = [squeeze.compress(piece) for piece in begin]
     pieces.append(squeeze.flush(zlib.Z_FULL_FLUSH))
@@ -94,7 +97,7 @@ def header(name: str, kind: bytes, megabytes: int) -> bytes:
 
 
 def bombs(megabytes: int) -> dict[str, tuple[list[bytes], str]]:
-    """Return what comes before the zeros, and the words of the refusal."""
+    """Return the blocks before the zeros, and the words of the refusal, by name."""
     return {
         "bomb": ([header(FIRST_PATH, tarfile.REGTYPE, megabytes)], "is too large"),
         "bomb beside the batches": (
@@ -151,7 +154,7 @@ def test_f21_a_hostile_archive_is_refused_and_nothing_is_written(
         edition = make()
         before = set(tmp_path.rglob("*"))
         with peak() as megabytes:
-            refused(lambda edition=edition: cifar10.pool(edition), words)  # type: ignore[misc]
+            refused(lambda edition=edition: load_cifar10(edition), words)  # type: ignore[misc]
             assert megabytes() < MOST_MEGABYTES
         assert set(tmp_path.rglob("*")) == before
     with pytest.raises(DatasetError, match="is not the CIFAR-10 archive"):
@@ -169,7 +172,7 @@ def test_f21_a_hostile_download_is_refused_as_it_arrives(
         bomb(path, [header("x", kind, size)], size, [bytes(1024)])
         edition = ptb.Edition(url=path.as_uri(), size=path.stat().st_size)
         with peak() as megabytes:
-            refused(lambda edition=edition: ptb.download(edition=edition), "a header of")  # type: ignore[misc]
+            refused(lambda edition=edition: ptb.download_ptb(edition=edition), "a header of")  # type: ignore[misc]
             assert megabytes() < MOST_MEGABYTES
         assert not list(folder.iterdir())
     seen(2, "2 of 2 refused, nothing kept, < 500 MB")
@@ -181,7 +184,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def write_bomb(path: Path, megabytes: int) -> None:
-    """Write an .npz of so many megabytes of zeros."""
+    """Write an .npz of `megabytes` of zeros."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         shape = (megabytes << 20) // 64, 8, 8
         with file.open("x.npy", "w", force_zip64=True) as array:
@@ -195,7 +198,7 @@ def write_bomb(path: Path, megabytes: int) -> None:
 
 
 def write_lie(path: Path) -> None:
-    """Write an .npz whose images are said to be more than there are, or than fit anywhere."""
+    """Write an .npz whose headers announce more images than it has, or than fit into memory."""
     with zipfile.ZipFile(path, "w") as file:
         for name in ("x.npy", "y.npy"):
             with file.open(name, "w") as array:
@@ -214,7 +217,7 @@ def write_pickles(path: Path) -> None:
 def test_f21_a_hostile_npz_file_is_refused(tmp_path: Path, scale: Scale, seen: Seen) -> None:
     path = tmp_path / "own.npz"
     cases: list[tuple[Callable[[Path], object], str]] = [
-        (lambda path: write_bomb(path, scale(300, 1024)), "bytes of nothing"),
+        (lambda path: write_bomb(path, scale(300, 1024)), "too much for images"),
         (write_lie, "cannot be read"),
         (write_pickles, "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),

@@ -1,4 +1,4 @@
-"""Runs, archives and architectures that somebody else made: read as data, and nothing executed."""
+"""Runs, archives and architectures from other people: read as data, with nothing executed."""
 
 import base64
 import json
@@ -71,7 +71,7 @@ def test_f20_a_hostile_architecture_gets_one_short_line(
             assert (code, out) == (2, ""), name
             assert err.startswith("nasgym: ") and err.count("\n") == 1 and len(err) < 1000, name
         assert not (tmp_path / "out").exists()
-    path.write_text(json.dumps({"kind": "x" * 100_000}))  # of no known kind: shown as it stands
+    path.write_text(json.dumps({"kind": "x" * 100_000}))  # an unknown kind: shown as it is
     assert len(run(capsys, "train", path, "--out", tmp_path / "out")[2]) < 1000
     seen(2 * len(ARCHITECTURES), "refused, one line of less than 1,000 characters each")
 
@@ -80,7 +80,7 @@ def test_f20_a_hostile_architecture_gets_one_short_line(
 
 
 def foreign(folder: Path, *, state: bytes | None = None, **plan: Any) -> Path:
-    """Write the folder of a run that somebody sent."""
+    """Write the folder of a run from somebody else."""
     folder.mkdir(exist_ok=True)
     chosen = {"env": free_search.ID, "agent": "random", "children": 16, **plan}
     (folder / "search.json").write_text(json.dumps(asdict(Plan(**chosen))))
@@ -151,7 +151,7 @@ def test_f20_a_look_at_a_foreign_run_imports_nothing_that_it_names(
         assert run(capsys, "track", folder, "--tensorboard")[0] == 0, plan
     assert not (tmp_path / "executed").exists() and not Path(written).exists()
     assert "trojan" not in sys.modules and not connected
-    __import__("trojan")  # whoever imports it does execute it
+    __import__("trojan")  # an import executes it
     assert (tmp_path / "executed").exists()
     monkeypatch.delitem(sys.modules, "trojan")
     seen(4 * len(plans), "0 imported, 0 executed, 0 files made elsewhere, 0 connections")
@@ -161,7 +161,7 @@ def test_f20_a_look_at_a_foreign_run_imports_nothing_that_it_names(
 
 
 def hostile_run(folder: Path) -> Run:
-    """Return a run everything in which is called SCRIPT."""
+    """Return a run in which every name is SCRIPT."""
     metrics = {SCRIPT: SCRIPT, "parameters": 10, "latency": 0.1, "curve": [SCRIPT]}
     evaluations = [
         Evaluation(0.9, metrics=metrics),

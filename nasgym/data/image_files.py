@@ -1,10 +1,10 @@
 """Your own images: an `.npz` file, or a folder with one folder of images for each class.
 
-Both may hold all images together, of which a tenth is then set apart for testing and another for
-validation, or in parts: `train`, and if you like `valid` (or `val`) and `test`. In a folder the
-parts are folders that hold the class folders. In an `.npz` the arrays are called `x` and `y` or
-`images` and `labels`; for parts `x_train`, `y_train`, ... or `train_images`, `train_labels`, ...
-Images are uint8, (n, height, width) or (n, height, width, channels); labels are numbers or strings.
+Either holds all images together, of which a tenth is used for testing and another for validation,
+or it holds parts: `train`, and optionally `valid` (or `val`) and `test`. In a folder the parts are
+folders of class folders. In an `.npz` file the arrays are called `x` and `y` or `images` and
+`labels`; for parts `x_train`, `y_train`, ... or `train_images`, `train_labels`, ... Images are
+uint8, (n, height, width) or (n, height, width, channels); labels are integers or strings.
 """
 
 import zipfile
@@ -20,32 +20,39 @@ from warnings import catch_warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.data.dataset import DatasetError, Images, Labels, Pool, check_size, stratified_order
+from nasgym.data.dataset import (
+    DatasetError,
+    ImagePool,
+    Images,
+    Labels,
+    check_image_size,
+    stratified_order,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Files in class folders that are images; others are passed over."""
+"""Suffixes of image files; other files in class folders are ignored."""
 
 PARTS = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
-"""The parts that may be given, and how their names are spelled."""
+"""Names of each part."""
 
-FEWEST = 20
-"""Fewer images cannot be split into tenths that hold two or more."""
+MIN_IMAGES = 20
+"""Minimum number of images, so that a tenth has two or more."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What those files may be, whatever they are called: Pillow would run Ghostscript for others."""
+"""Formats that Pillow may decode, whatever the suffix; for others it would run Ghostscript."""
 
-LARGEST = 8 << 30
-"""Bytes that the decoded images may take."""
+MAX_BYTES = 8 << 30
+"""Maximum size of all decoded images."""
 
-MOST_PIXELS = 50_000_000
-"""Pixels of one file: decoding it takes four bytes for each."""
+MAX_PIXELS = 50_000_000
+"""Maximum pixels of one image file; decoding takes four bytes for each."""
 
-SMALL, BOMB = 64 << 20, 100
-"""An array of more than SMALL bytes that was compressed to less than a BOMB-th of them holds one
-thing again and again, and no images."""
+SMALL, MAX_RATIO = 64 << 20, 100
+"""An array of more than SMALL bytes may be compressed by at most MAX_RATIO. A higher ratio means
+repeated bytes, a decompression bomb, and no images."""
 
 Indices = NDArray[np.intp]
 Numbering = Callable[[NDArray[Any]], Labels]
@@ -53,31 +60,31 @@ Numbering = Callable[[NDArray[Any]], Labels]
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images that belong together, not read yet, and their labels as the user gave them."""
+    """The images of one part, to be read on demand, and their labels as given."""
 
     labels: NDArray[Any]
-    """(n,), numbers or strings."""
-    read: Callable[[Indices], Images]
+    """(n,), integers or strings."""
+    read_images: Callable[[Indices], Images]
     """Returns the images with these indices, (m, height, width, channels)."""
 
 
-def pool(path: Path, image_size: int | None = None) -> Pool:
-    """Return the images at `path` but the test images.
+def load_image_files(path: Path, image_size: int | None = None) -> ImagePool:
+    """Return the images at `path` for training and validation.
 
-    `image_size` is the side that the images of a folder are brought to, by default the most
-    common size. Raises FileNotFoundError or DatasetError, in one line, for what is wrong.
+    Images of a folder are resized to squares with sides of `image_size` pixels, by default to their
+    most common size. Raises FileNotFoundError or DatasetError, in one line.
     """
     parts = _parts(path, image_size)
     names, number = _classes(path, parts)
     train = parts["train"]
     searched = _all(train) if "test" in parts else _order(train)[_tenth(train) :]
-    images, labels = train.read(searched), number(train.labels[searched])
+    images, labels = train.read_images(searched), number(train.labels[searched])
     if "valid" not in parts:
-        return Pool(images, labels, names, _tenth(train))
+        return ImagePool(images, labels, names, _tenth(train))
     valid = parts["valid"]
-    valid_images = valid.read(_all(valid))
+    valid_images = valid.read_images(_all(valid))
     _check_same_shape(path, images, valid_images)
-    return Pool(
+    return ImagePool(
         np.concatenate([images, valid_images]),
         np.concatenate([labels, number(valid.labels)]),
         names,
@@ -86,13 +93,13 @@ def pool(path: Path, image_size: int | None = None) -> Pool:
     )
 
 
-def test_images(path: Path, image_size: int | None = None) -> tuple[Images, Labels]:
-    """Return the test images at `path`; the same for every seed of a search."""
+def load_image_files_test(path: Path, image_size: int | None = None) -> tuple[Images, Labels]:
+    """Return the test images at `path` and their labels, the same for every seed of a search."""
     parts = _parts(path, image_size)
     number = _classes(path, parts)[1]
     test = parts.get("test", parts["train"])
     tested = _all(test) if "test" in parts else _order(test)[: _tenth(test)]
-    return test.read(tested), number(test.labels[tested])
+    return test.read_images(tested), number(test.labels[tested])
 
 
 def _all(part: Part) -> Indices:
@@ -109,7 +116,7 @@ def _tenth(part: Part) -> int:
 
 
 def _parts(path: Path, image_size: int | None) -> dict[str, Part]:
-    check_size(image_size)
+    check_image_size(image_size)
     if path.is_dir():
         parts = _folder_parts(path, image_size)
     elif path.is_file():
@@ -120,24 +127,24 @@ def _parts(path: Path, image_size: int | None) -> dict[str, Part]:
             f"for each class ('digits' and 'cifar10' are built in)"
         )
     count = len(parts["train"].labels)
-    if count < FEWEST:
-        raise DatasetError(f"{path} has {count} training images; {FEWEST} or more are needed")
+    if count < MIN_IMAGES:
+        raise DatasetError(f"{path} has {count} training images; {MIN_IMAGES} or more are needed")
     return parts
 
 
 def _classes(path: Path, parts: Mapping[str, Part]) -> tuple[tuple[str, ...], Numbering]:
-    """Return the names of the classes, sorted, and what turns labels into their numbers."""
+    """Return the sorted names of the classes, and a function from labels to class numbers."""
     known = np.unique(np.concatenate([part.labels for part in parts.values()]))
     if len(known) < 2:
         raise DatasetError(f"{path} has only the class {known[0]}; two or more are needed")
     return tuple(map(str, known)), lambda labels: np.searchsorted(known, labels).astype(np.int64)
 
 
-def _check_same_shape(path: Path, images: Images, others: Images) -> None:
-    if images.shape[1:] != others.shape[1:]:
+def _check_same_shape(path: Path, train: Images, valid: Images) -> None:
+    if train.shape[1:] != valid.shape[1:]:
         raise DatasetError(
-            f"{path} has training images of {images.shape[1:]} and others of {others.shape[1:]} "
-            f"(height, width, channels)"
+            f"{path} has training images of {train.shape[1:]} but validation images of "
+            f"{valid.shape[1:]} (height, width, channels); make them equal"
         )
 
 
@@ -148,7 +155,7 @@ NPZ_ERRORS = (
     *(OSError, ValueError, EOFError, AttributeError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
 )
-"""What NumPy raises for files that are none, or that say something else than they hold."""
+"""Raised by NumPy for files that are no `.npz`, or whose content contradicts their headers."""
 
 
 def _npz_parts(path: Path) -> dict[str, Part]:
@@ -169,26 +176,27 @@ def _npz_parts(path: Path) -> dict[str, Part]:
 
 
 def _check_members(path: Path, file: zipfile.ZipFile | None) -> None:
-    """Refuse arrays that would fill the memory, before they are read."""
+    """Refuse arrays that would fill the memory before they are read."""
     members = file.infolist() if file is not None else []
     total = sum(member.file_size for member in members)
-    if total > LARGEST:
-        raise DatasetError(f"{path} is too large: {total:,} bytes, and {LARGEST:,} are the most")
+    if total > MAX_BYTES:
+        raise DatasetError(f"{path} is too large: {total:,} bytes, the maximum is {MAX_BYTES:,}")
     for member in members:
-        if member.file_size > max(SMALL, BOMB * member.compress_size):
+        if member.file_size > max(SMALL, MAX_RATIO * member.compress_size):
             raise DatasetError(
-                f"{member.filename!r} in {path} has {member.file_size:,} bytes of nothing, "
-                f"compressed to {member.compress_size:,}: if they are images, save them by np.savez"
+                f"{member.filename!r} in {path} expands from {member.compress_size:,} to "
+                f"{member.file_size:,} bytes, too much for images; save images with np.savez"
             )
 
 
 def _pairs(path: Path, names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return the names of the arrays with the images and the labels of each part there is."""
+    """Return the names of the image array and the label array of each part in the file."""
     pairs = {}
     for part, spellings in PARTS.items():
         known = [("x", "y"), ("images", "labels")] if part == "train" else []
-        for word in spellings:
-            known += [(f"x_{word}", f"y_{word}"), (f"{word}_images", f"{word}_labels")]
+        for spelling in spellings:
+            known.append((f"x_{spelling}", f"y_{spelling}"))
+            known.append((f"{spelling}_images", f"{spelling}_labels"))
         for x, y in known:
             if x in names and y in names:
                 pairs[part] = x, y
@@ -215,7 +223,7 @@ def _npz_part(path: Path, x: str, y: str, images: NDArray[Any], labels: NDArray[
         labels = labels[:, 0]
     if labels.shape != (len(images),) or labels.dtype.kind not in "iuU":
         raise DatasetError(
-            f"{y} in {path} must be {len(images)} whole numbers or strings, one for each image, "
+            f"{y} in {path} must be {len(images)} integers or strings, one for each image, "
             f"not {labels.dtype} {labels.shape}"
         )
     return Part(labels, lambda indices: images[indices])
@@ -226,10 +234,10 @@ def _npz_part(path: Path, x: str, y: str, images: NDArray[Any], labels: NDArray[
 
 def _folder_parts(path: Path, image_size: int | None) -> dict[str, Part]:
     folders = {
-        part: path / word
-        for part, words in PARTS.items()
-        for word in words
-        if (path / word).is_dir()
+        part: path / spelling
+        for part, spellings in PARTS.items()
+        for spelling in spellings
+        if (path / spelling).is_dir()
     }
     if "train" not in folders or not _class_folders(folders["train"]):  # "train" may be a class
         folders = {"train": path}
@@ -243,7 +251,7 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def _class_files(folder: Path) -> list[tuple[Path, str]]:
-    """Return the images in the class folders of `folder` with the names of their classes."""
+    """Return the image files in the class folders of `folder`, each with its class name."""
     classes = _class_folders(folder)
     if not classes:
         raise DatasetError(f"{folder} has no class folders: it needs one folder for each class")
@@ -260,7 +268,7 @@ def _class_files(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _shape(files: Sequence[Path], image_size: int | None) -> tuple[tuple[int, int], str]:
-    """Return the (width, height) that the images are brought to, and "L" for grey or "RGB"."""
+    """Return the common (width, height) of the images, and their mode, "L" for grey or "RGB"."""
     headers = Counter(_header(file) for file in files)
     grey = all(mode in ("1", "L") for _, mode in headers)
     sizes: Counter[tuple[int, int]] = Counter()
@@ -270,7 +278,7 @@ def _shape(files: Sequence[Path], image_size: int | None) -> tuple[tuple[int, in
     if image_size is not None:
         width = height = image_size
     total = len(files) * width * height * (1 if grey else 3)
-    if total > LARGEST:
+    if total > MAX_BYTES:
         raise DatasetError(
             f"{len(files):,} images of {width}x{height} pixels take {total / 2**30:,.0f} GiB of "
             f"memory: choose a smaller image_size"
@@ -279,30 +287,32 @@ def _shape(files: Sequence[Path], image_size: int | None) -> tuple[tuple[int, in
 
 
 def _folder_part(files: Sequence[tuple[Path, str]], size: tuple[int, int], mode: str) -> Part:
-    def read(indices: Indices) -> Images:
+    def read_images(indices: Indices) -> Images:
         images = np.stack([_decode(files[index][0], size, mode) for index in indices])
         return images[..., np.newaxis] if mode == "L" else images
 
-    return Part(np.array([name for _, name in files]), read)
+    return Part(np.array([name for _, name in files]), read_images)
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
+    """Return the (width, height) and the mode of the image at `path`."""
     with _opened(path) as image:
         return image.size, image.mode
 
 
 def _decode(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
-    """Return an image upright, in `mode`, each pixel the mean of the area it covers."""
+    """Return an image upright, in `mode`, resized so that each pixel is the mean of its area."""
     from PIL.Image import Resampling
     from PIL.ImageOps import exif_transpose
 
     with _opened(path) as image:
-        image.draft(mode, size)  # a large JPEG is decoded at a smaller scale, ten times as fast
+        image.draft(mode, size)  # decodes a large JPEG at a smaller scale, ten times as fast
         return np.asarray(exif_transpose(image).convert(mode).resize(size, Resampling.BOX))
 
 
 @contextmanager
 def _opened(path: Path) -> "Iterator[Image]":
+    """Open the image at `path`; any failure in the block is a DatasetError of one line."""
     from PIL.Image import DecompressionBombError, DecompressionBombWarning, open
 
     # Pillow raises SyntaxError for some broken files.
@@ -310,7 +320,7 @@ def _opened(path: Path) -> "Iterator[Image]":
         with catch_warnings(action="ignore", category=DecompressionBombWarning):
             opened = open(path, formats=FORMATS)
         with opened as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, too many")
             yield image
     except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
