@@ -55,7 +55,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes) -> 
     if not content:
         assert len(Archive(path)) == 0  # an empty file becomes an archive
         return
-    with pytest.raises(ArchiveError, match=r"archive\.db is no archive that can be read") as error:
+    with pytest.raises(ArchiveError, match=r"archive\.db cannot be read as an archive") as error:
         Archive(path)
     assert "\n" not in str(error.value)
     assert path.read_bytes() == content
@@ -120,11 +120,11 @@ def test_a_failure_for_want_of_something_is_a_hit_only_where_it_would_fail_again
 ) -> None:
     path = tmp_path / "archive.db"
     slow = Evaluation(status="timeout", error="stopped after 60 s", seconds=60.0)
-    hasty = Archive(path, run="one", allowance="60 s")
+    hasty = Archive(path, run="one", resource_limits="60 s")
     hasty.store("key", slow)
     hasty.store("wrong", Evaluation(status="nan"))
     hasty.record([((1,), {}, 0.0, "key")])
-    patient, other = Archive(path, run="one", allowance="600 s"), Archive(path, run="other")
+    patient, other = Archive(path, run="one", resource_limits="600 s"), Archive(path, run="other")
     assert hasty.result("key") == slow
     assert patient.result("key") is None and other.result("key") is None
     assert other.result("wrong") is not None  # it is wrong however long it may take
@@ -193,7 +193,7 @@ def test_a_run_is_one_processes_and_the_next_gets_another(tmp_path: Path) -> Non
 def test_what_is_no_archive_gets_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("milk, eggs" * 100)
-    with pytest.raises(ArchiveError, match="is no archive"):
+    with pytest.raises(ArchiveError, match="cannot be read as an archive"):
         Archive.claimed(path)
     with pytest.raises(ArchiveError, match=r"cannot be written: .*No such file or directory"):
         Archive.claimed(tmp_path / "nowhere" / "archive.db")

@@ -144,7 +144,7 @@ class Hasty(Numbers):
 
     def __init__(self, time_limit: float) -> None:
         super().__init__()
-        self.allowance = json.dumps(time_limit)
+        self.resource_limits = json.dumps(time_limit)
         self.limit = time_limit
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:

@@ -92,7 +92,7 @@ class Task:
         if grow_by:
             self._space_with(space.layers)  # a space of one depth cannot grow: say so now
         self._lent = isinstance(archive, Archive)
-        self.archive = _opened(archive, run, getattr(evaluator, "allowance", ""))
+        self.archive = _opened(archive, run, getattr(evaluator, "resource_limits", ""))
         self.trials = len(self.archive)
         self.proposals = self.archive.proposed()
         self.under_way = 0
@@ -403,7 +403,7 @@ class Task:
             self.archive.close()
 
 
-def _opened(archive: Archive | str | Path | None, run: str | None, allowance: str) -> Archive:
+def _opened(archive: Archive | str | Path | None, run: str | None, resource_limits: str) -> Archive:
     """Return the archive that is meant, with a run that is this process's alone."""
     if isinstance(archive, Archive):
         if run not in (None, archive.run):
@@ -411,4 +411,4 @@ def _opened(archive: Archive | str | Path | None, run: str | None, allowance: st
         return archive
     if archive is None:
         return Archive(run=run or MAIN)
-    return Archive.claimed(archive, run, allowance=allowance)
+    return Archive.claimed(archive, run, resource_limits=resource_limits)

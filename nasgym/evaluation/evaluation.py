@@ -8,7 +8,7 @@ STATUSES = ("ok", "nan", "oom", "timeout", "exception", "killed", "invalid")
 """How a child's training can end; everything but "ok" is a failure and earns the failure reward."""
 
 
-ENVIRONMENTAL = ("oom", "timeout", "killed")
+RESOURCE_FAILURES = ("oom", "timeout", "killed")
 """Failures for want of memory, time or a machine: more of that, and the child may train."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import gymnasium as gym
 
 from nasgym.agents import AskTellAgent, make
-from nasgym.archive import Saved
+from nasgym.archive import AgentState
 from nasgym.environments.study import BudgetSpent, ReplayError, Task
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.evaluation.evaluation import Evaluation
@@ -49,7 +49,7 @@ def replay(run: Run) -> Replay:
     agent = make(plan.agent, plan.seed, **options)
     with closing(run.archive()) as archive:
         saved = next(archive.agent_states(), None)
-        end = saved or Saved(len(archive), archive.proposed(), b"")
+        end = saved or AgentState(len(archive), archive.proposed(), b"")
         made = gym.make_vec(plan.env, num_envs=plan.num_envs, **plan.task_options).unwrapped
         with closing(cast(Any, made)) as of_its_own:
             env = Recorded(of_its_own, archive, end)
@@ -73,7 +73,7 @@ def replay(run: Run) -> Replay:
 class Recorded(NASVectorEnv):
     """An environment like `env` in which nothing is trained and nothing recorded."""
 
-    def __init__(self, env: Task, archive: Any, end: Saved) -> None:
+    def __init__(self, env: Task, archive: Any, end: AgentState) -> None:
         """Answer from `archive`, up to `end`."""
         super().__init__(
             env.base_space,

@@ -73,7 +73,7 @@ class Children(Scheduled):
         evaluations are, bit by bit."""
         settings = how | dict(data)
         limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
-        self.allowance = json.dumps(limits)
+        self.resource_limits = json.dumps(limits)
         """What a child may take: with more, one that failed for want of it is trained again."""
         if cluster:
             files = {"packed": packed()} if packed else {}
