@@ -1,4 +1,4 @@
-"""A mirror that keeps what it is shown, and the search that it is shown."""
+"""A mirror for tests that keeps the trials it is shown, and a search for it to show."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from nasgym import NASVectorEnv
 from nasgym.archive import Trial
-from nasgym.tracking import Detached, Mirror
+from nasgym.tracking import BackgroundMirror, Mirror
 from tests.spaces import Numbers, Stack
 
 
 class Notes(Mirror):
-    """A mirror that keeps what it is shown, and can go wrong at a place."""
+    """A mirror that keeps the trials it is shown, and can fail or hang in a method."""
 
     name = "notes"
 
@@ -58,13 +58,13 @@ class Notes(Mirror):
 def search(mirror: Mirror | None = None, **options: Any) -> list[Trial]:
     """Search for 24 children with `mirror`, and return their trials."""
     envs = NASVectorEnv(Stack(), Numbers(), num_envs=4)
-    detached = None if mirror is None else Detached(mirror, 0, **options)
-    if detached is not None:
-        envs.listeners.append(detached.show)
+    background = None if mirror is None else BackgroundMirror(mirror, 0, **options)
+    if background is not None:
+        envs.listeners.append(background.show)
     for wave in range(6):
         envs.play([envs.space.string(index) for index in range(4 * wave, 4 * wave + 4)])
-    if detached is not None:
-        detached.close()
+    if background is not None:
+        background.close()
     return list(envs.archive)
 
 

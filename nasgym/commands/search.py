@@ -23,7 +23,7 @@ from nasgym.search import paper as presets
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.search.signals import Interrupted
-from nasgym.tracking import Detached, Mirror, chosen
+from nasgym.tracking import BackgroundMirror, Mirror, create_mirrors
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Search:
     def main(self) -> None:
         """Run the search and say what it found."""
         run = self._run()
-        mirrors = chosen(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
+        mirrors = create_mirrors(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
         try:
             if self.estimate or (self.preset and not (run.folder / "search.json").exists()):
                 self._print_estimate(run.plan)
@@ -158,12 +158,12 @@ def _shown_in(mirror: Mirror, run: Run, task: Task, stack: ExitStack) -> Callabl
     best = task.archive.best()
     if best is not None:
         mirror.best = best.reward
-    detached = Detached(mirror, first=len(task.archive))
-    stack.callback(detached.close)
+    background = BackgroundMirror(mirror, first=len(task.archive))
+    stack.callback(background.close)
 
     def show(trial: Trial) -> None:
         entropy = run.agent.entropy() if run.agent else []
-        detached.show(trial, entropy[-1][1] if entropy else None)
+        background.show(trial, entropy[-1][1] if entropy else None)
 
     return show
 
