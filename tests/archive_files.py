@@ -9,7 +9,7 @@ from nasgym.archive import Origin, Proposal, Update
 
 
 def full(path: Path, run: str = "main", trials: int = 12) -> Path:
-    """Write an archive with a row of every kind, twelve trials, one of them a repeat."""
+    """Write an archive with rows in every table; of twelve trials one repeats a child."""
     with closing(Archive(path, run=run, resource_limits="60 s")) as archive:
         archive.note_plan('{"env":"NAS-Free-v0"}')
         for number in range(trials):

@@ -1,4 +1,4 @@
-"""A check finds whatever is wrong with an archive, and says it in a line."""
+"""A check finds any damage of an archive, and reports it in one line."""
 
 import json
 import re
@@ -17,7 +17,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def spoilt(path: Path, *statements: str) -> tuple[str, ...]:
-    """Return the faults that statements, run behind the archive's back, make; then undo them."""
+    """Return the faults that SQL statements cause, and undo them."""
     before = path.read_bytes()
     database = sqlite3.connect(path, isolation_level=None)
     for statement in statements:
@@ -29,7 +29,7 @@ def spoilt(path: Path, *statements: str) -> tuple[str, ...]:
 
 
 def other(cell: Any) -> str:
-    """Return in SQL what a cell is with one bit of it flipped."""
+    """Return a cell with one bit flipped, as SQL."""
     if isinstance(cell, float):
         return repr(cell + 2**-40)
     if isinstance(cell, int):

@@ -1,4 +1,4 @@
-"""An exported table has every trial, in the types that it has."""
+"""An exported table has every trial, with its types."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Merging takes everything of every archive over, once, and touches none of them."""
+"""A merge copies all of every archive, each child once, and changes none of them."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def seen(path: Path, name: str) -> tuple[Any, ...]:
-    """Return all that a run is, as its reader sees it."""
+    """Return all contents of a run, as a reader sees them."""
     with closing(Archive(path, run=name, read_only=True)) as archive:
         return (
             list(archive),

@@ -126,7 +126,8 @@ class Database:
         Inside another transaction the block becomes part of that one. Raises ArchiveError if the
         file cannot be written.
         """
-        if self.connection.in_transaction:
+        nested = self.connection.in_transaction
+        if nested:
             yield
             return
         try:

@@ -32,7 +32,7 @@ class WandbMirror(Mirror):
             raise MirrorError(f"wandb is {' or '.join(MODES)}, not {mode!r}")
         # W&B sends error reports even offline, and they delay the exit of the program.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        import wandb  # in this thread, since concurrent imports in two threads may deadlock
+        import wandb  # here, so that the mirror's thread imports nothing beside this one
 
         self._wandb = wandb
         self._mode, self._folder, self._plan = mode, folder, plan
