@@ -1,4 +1,4 @@
-"""Named points at which a test may have the process killed, to prove that nothing is lost."""
+"""Named points at which a test can kill the process, to prove that nothing is lost."""
 
 import os
 import signal
@@ -7,12 +7,12 @@ _POINT = os.environ.get("NASGYM_CRASH_AT", "")
 
 
 def crash_point(name: str) -> None:
-    """Die here, as by kill -9, if NASGYM_CRASH_AT is `name`, or "name:n" at the n-th passing."""
+    """Kill this process if NASGYM_CRASH_AT is `name`, or at the n-th call if it is "name:n"."""
     global _POINT
-    wanted, _, passes = _POINT.partition(":")
+    wanted, _, calls = _POINT.partition(":")
     if name != wanted:
         return
-    if int(passes or 1) > 1:
-        _POINT = f"{wanted}:{int(passes) - 1}"
+    if int(calls or 1) > 1:
+        _POINT = f"{wanted}:{int(calls) - 1}"
     else:
         os.kill(os.getpid(), signal.SIGKILL)

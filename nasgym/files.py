@@ -1,23 +1,24 @@
-"""Files that are either whole or not there, and files that anybody may have written."""
+"""Safe files: written atomically, locked by one process, read although they are not trusted."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 LONGEST_JSON = 4 * 2**20
-"""Bytes of a JSON file that is read: ours have some thousands."""
+"""Maximum size of a JSON file that is read, in bytes; nasgym's own files have some thousands."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the name `path` once it is on disk.
+    """Yield a temporary path to write to, and rename it to `path` once it is synced to disk.
 
-    If the block raises, `path` is what it was before and the temporary file is gone.
+    If the block raises, `path` stays unchanged and the temporary file is deleted.
     """
-    part = path.with_name(f".{path.name}.part{path.suffix}")  # one left by a kill is overwritten
+    part = path.with_name(f".{path.name}.part{path.suffix}")  # overwrites one left by a kill
     try:
         yield part
         with part.open("rb") as file:
@@ -28,20 +29,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`: whatever happens, the file is the old one or the new one."""
+    """Write `text` to `path`: after a crash the file has either its old or its new content."""
     with replacing(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Return the plain data in the JSON file at `path`, whoever wrote it.
+    """Return the plain data in the JSON file at `path`, which need not be trusted.
 
-    Raises ValueError, in one line that does not name the file, for one that is longer than
-    LONGEST_JSON, nested too deeply, has NaN or an infinity in it, or is no JSON.
+    Raises ValueError, in one line that does not name the file, if it is longer than LONGEST_JSON,
+    nested too deeply, contains NaN or an infinity, or is not JSON.
     """
     size = path.stat().st_size
     if size > LONGEST_JSON:
-        raise ValueError(f"it has {size:,} bytes, and {LONGEST_JSON:,} are the most")
+        raise ValueError(f"it has {size:,} bytes, more than the maximum of {LONGEST_JSON:,}")
     try:
         return json.loads(path.read_bytes(), parse_constant=_refuse)
     except RecursionError:
@@ -50,3 +51,74 @@ def read_json(path: Path) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number in JSON")
+
+
+class LockHeldError(Exception):
+    """Another owner holds the lock."""
+
+    def __init__(self, owner: str) -> None:
+        """Name the process that holds it."""
+        super().__init__(f"process {owner} holds the lock")
+        self.owner = owner
+        """The owner's process id; "?" if it has not written it yet."""
+
+
+class ProcessLock:
+    """An exclusive lock on a file that names the process that owns it.
+
+    The kernel releases the lock when the process ends, also by `kill -9`. A forked child shares
+    its parent's lock and cannot release it.
+    """
+
+    # Not `filelock`: in 3.20, a forked child that deletes its copy unlocks the parent's lock, and a
+    # process that finds the file locked erases its content, the owner.
+
+    _file = -1
+
+    def __init__(self, path: Path, owner: Path | None = None) -> None:
+        """Lock the file at `path`, creating it, and write this process's id to `owner`.
+
+        `owner` is another file, or None for `path` itself. Raises LockHeldError without waiting if
+        the lock is held, by another process or in this one, and OSError if a file cannot be
+        written.
+        """
+        self.path, self.owner = path, owner or path
+        self._process = os.getpid()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.owner.write_text(str(self._process))
+        except BaseException as error:
+            self.release()
+            if isinstance(error, BlockingIOError):
+                raise LockHeldError(self._read_owner()) from None
+            raise
+
+    def _read_owner(self) -> str:
+        try:
+            return self.owner.read_text() or "?"
+        except FileNotFoundError:
+            return "?"
+
+    def release(self) -> None:
+        """Release the lock; doing it twice does nothing."""
+        if self._file >= 0:
+            if os.getpid() == self._process:  # a forked child would unlock its parent's lock
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = -1
+
+    def delete(self) -> None:
+        """Delete the lock's files, then release it."""
+        self.path.unlink(missing_ok=True)
+        self.owner.unlink(missing_ok=True)
+        self.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()

@@ -1,19 +1,16 @@
-"""Archives that tests share: one with everything in it, and those that earlier versions wrote."""
+"""Archives that tests share."""
 
-import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from nasgym import Archive, Evaluation
 from nasgym.archive import Origin, Proposal, Update
 
-OLD = Path(__file__).parent / "archives"
-"""What released versions wrote: version-1.db and version-1-run by commit 38ac995."""
-
 
 def full(path: Path, run: str = "main", trials: int = 12) -> Path:
-    """Write an archive with a row of every kind, twelve trials, one of them a repeat."""
-    with closing(Archive(path, run=run, allowance="60 s")) as archive:
+    """Write an archive with rows in every table; of twelve trials one repeats a child."""
+    with closing(Archive(path, run=run, resource_limits="60 s")) as archive:
         archive.note_plan('{"env":"NAS-Free-v0"}')
         for number in range(trials):
             origin = Origin(number, number, number % 3, number // 3)
@@ -33,12 +30,9 @@ def full(path: Path, run: str = "main", trials: int = 12) -> Path:
     return path
 
 
-def old_archive(folder: Path) -> Path:
-    """Return a copy of the archive of version 1 in `folder`."""
-    folder.mkdir(exist_ok=True)
-    return Path(shutil.copy(OLD / "version-1.db", folder / "archive.db"))
-
-
-def old_run(folder: Path) -> Path:
-    """Return a copy, `folder`, of a run of version 1."""
-    return Path(shutil.copytree(OLD / "version-1-run", folder))
+def version_1(path: Path) -> Path:
+    """Write an archive that says that it has version 1."""
+    full(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 1")
+    return path

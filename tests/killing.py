@@ -1,4 +1,4 @@
-"""Kill a search again and again, and tell whether anything was lost."""
+"""Kill a search repeatedly, and check that nothing was lost."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def start(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.P
 
 
 def first_line(process: subprocess.Popen[str], beginning: str) -> str:
-    """Return the next line that a process writes which begins so."""
+    """Return the next line of a process's output that starts with `beginning`."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(beginning):
@@ -44,14 +44,14 @@ def first_line(process: subprocess.Popen[str], beginning: str) -> str:
 
 
 def acknowledged(output: str) -> dict[int, list[int]]:
-    """Return the tokens by number of the trials that whole lines of `output` report."""
+    """Return the tokens, by number, of the trials in the whole lines of `output`."""
     lines = output.split("\n")[:-1]  # a killed process can leave half a line
     trials = (json.loads(line) for line in lines if line.startswith('{"child"'))
     return {trial["child"]: trial["tokens"] for trial in trials}
 
 
 def archive_digest(path: Path) -> str:
-    """Return a digest of all that a run decides: trials, children and the agent's last state."""
+    """Return a digest of a run's trials, its children and the agent's last state."""
     archive = Archive(path, read_only=True)
     trials = [(t.number, t.tokens, t.reward, t.status, t.cached, t.accuracy) for t in archive]
     children = rows(path, "SELECT key, accuracy, status, error, metrics FROM results ORDER BY key")
@@ -61,13 +61,13 @@ def archive_digest(path: Path) -> str:
 
 
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query in a database, without any of our code."""
+    """Return the rows of a query, without using nasgym."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         return database.execute(query).fetchall()
 
 
 class Life:
-    """One search that a nest has forked."""
+    """A search process that a nest forked."""
 
     def __init__(self, pid: int, output: Path, errors: Path, nest: IO[str]) -> None:
         self.pid = pid
@@ -82,30 +82,30 @@ class Life:
         return self._errors.read_text()
 
     def await_line(self, beginning: str) -> None:
-        """Wait until it has written a line that begins so, or has ended."""
+        """Wait until it writes a line that starts with `beginning`, or ends."""
         while not self.output.startswith(beginning) and f"\n{beginning}" not in self.output:
             if not Path(f"/proc/{self.pid}").exists():
                 break
             time.sleep(0.002)
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):  # it has ended by itself
+        with suppress(ProcessLookupError):  # it ended by itself
             os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait until it ends; return the exit code."""
         return int(self._nest.readline())
 
 
 class Nest:
-    """Searches with free children, begun in a moment: see `tests.faults.nest`."""
+    """A process that forks searches with instant children: see `tests.faults.nest`."""
 
     def __init__(self, *agents: str) -> None:
         self._process = start("tests.faults.nest", *agents)
         self._folder = Path(tempfile.mkdtemp())
 
     def begin(self, *arguments: str, **environment: str) -> Life:
-        """Begin a search; one at a time."""
+        """Begin a search; only one may run at a time."""
         assert self._process.stdin is not None and self._process.stdout is not None
         files = output, errors = self._folder / "output", self._folder / "errors"
         for file in files:
@@ -130,13 +130,13 @@ class Nest:
 
 @dataclass
 class Account:
-    """What runs that were killed, one after the other, have lost: nothing, or an assertion."""
+    """Counts of killed runs; a lost trial raises AssertionError."""
 
     kills: int = 0
     finished: int = 0
-    """Trials of runs that came to their end."""
+    """Trials of runs that ended."""
     begun_again: int = 0
-    """Children that were in training when their process was killed."""
+    """Children that were training when their process was killed."""
     _trained: list[str] = field(default_factory=list)
 
     def follow(
@@ -148,11 +148,11 @@ class Account:
         longest: float,
         **environment: str,
     ) -> None:
-        """Go on with a run until it ends, killing it up to `kills` times at random moments.
+        """Continue a run until it ends, killing it up to `kills` times at random moments.
 
-        Every third kill is meant for the start, the others for later. After each of them all
-        acknowledged trials are in the archive, which is whole, and no child that was in it before
-        is trained again.
+        Every third kill aims at the start, the others at later moments. After each kill, asserts
+        that the archive is whole, that it has all acknowledged trials, and that no child in it was
+        trained again.
         """
         folder = Path(arguments[0])
         notes = folder.with_name(f"{folder.name}-trained")
@@ -189,9 +189,9 @@ class Account:
 
 
 def _children(path: Path, promised: dict[int, list[int]]) -> set[str]:
-    """Return the keys of the finished children in an archive that must hold what was promised."""
+    """Return the keys of the finished children; assert that no promised trial is missing."""
     if not path.exists() or not rows(path, "SELECT name FROM sqlite_master"):
-        assert not promised  # it was killed before, or while, it made the archive
+        assert not promised  # it was killed before it had created the archive
         return set()
     with closing(Archive(path, read_only=True)) as archive:
         tokens = {trial.number: list(trial.tokens) for trial in archive}

@@ -1,4 +1,4 @@
-"""A mirror that keeps what it is shown, and the search that it is shown."""
+"""A mirror for tests that keeps the trials it is shown, and a search for it to show."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from nasgym import NASVectorEnv
 from nasgym.archive import Trial
-from nasgym.tracking import Detached, Mirror
+from nasgym.tracking import BackgroundMirror, Mirror
 from tests.spaces import Numbers, Stack
 
 
 class Notes(Mirror):
-    """A mirror that keeps what it is shown, and can go wrong at a place."""
+    """A mirror that keeps the trials it is shown, and can fail or hang in a method."""
 
     name = "notes"
 

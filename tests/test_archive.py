@@ -1,4 +1,4 @@
-"""The archive keeps what it was given, and only whole transactions."""
+"""The archive keeps all data that it is given, in whole transactions."""
 
 import os
 import sqlite3
@@ -55,7 +55,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes) -> 
     if not content:
         assert len(Archive(path)) == 0  # an empty file becomes an archive
         return
-    with pytest.raises(ArchiveError, match=r"archive\.db is no archive that can be read") as error:
+    with pytest.raises(ArchiveError, match=r"archive\.db cannot be read as an archive") as error:
         Archive(path)
     assert "\n" not in str(error.value)
     assert path.read_bytes() == content
@@ -74,7 +74,7 @@ def test_other_and_newer_databases_are_refused(tmp_path: Path) -> None:
         Archive(tmp_path / "newer.db")
     with pytest.raises(ArchiveError, match="there is no archive"):
         Archive(tmp_path / "none.db", read_only=True)
-    (tmp_path / "none.db").touch()  # as by a process killed while making it
+    (tmp_path / "none.db").touch()  # as if a process was killed while creating it
     with pytest.raises(ArchiveError, match="nothing was recorded in it yet"):
         Archive(tmp_path / "none.db", read_only=True)
 
@@ -120,14 +120,14 @@ def test_a_failure_for_want_of_something_is_a_hit_only_where_it_would_fail_again
 ) -> None:
     path = tmp_path / "archive.db"
     slow = Evaluation(status="timeout", error="stopped after 60 s", seconds=60.0)
-    hasty = Archive(path, run="one", allowance="60 s")
+    hasty = Archive(path, run="one", resource_limits="60 s")
     hasty.store("key", slow)
     hasty.store("wrong", Evaluation(status="nan"))
     hasty.record([((1,), {}, 0.0, "key")])
-    patient, other = Archive(path, run="one", allowance="600 s"), Archive(path, run="other")
+    patient, other = Archive(path, run="one", resource_limits="600 s"), Archive(path, run="other")
     assert hasty.result("key") == slow
     assert patient.result("key") is None and other.result("key") is None
-    assert other.result("wrong") is not None  # it is wrong however long it may take
+    assert other.result("wrong") is not None  # a final result: more time does not help
     patient.store("key", CHILD)
     patient.record([((1,), {}, 0.75, "key")])
     assert hasty.result("key") == patient.result("key") == other.result("key") == CHILD
@@ -184,7 +184,7 @@ def test_a_run_is_one_processes_and_the_next_gets_another(tmp_path: Path) -> Non
     assert (first.run, second.run) == ("main", "main-2")
     with pytest.raises(ArchiveError, match=f"process {os.getpid()} has the run 'main-2' of"):
         Archive.claimed(path, "main-2")
-    with closing(Archive.claimed(path, "a/b %")) as named:  # no name of a file
+    with closing(Archive.claimed(path, "a/b %")) as named:  # not a file name
         assert named.runs() == ["main", "main-2", "a/b %"]
     first.close()
     assert Archive.claimed(path).run == "main"
@@ -193,7 +193,7 @@ def test_a_run_is_one_processes_and_the_next_gets_another(tmp_path: Path) -> Non
 def test_what_is_no_archive_gets_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("milk, eggs" * 100)
-    with pytest.raises(ArchiveError, match="is no archive"):
+    with pytest.raises(ArchiveError, match="cannot be read as an archive"):
         Archive.claimed(path)
     with pytest.raises(ArchiveError, match=r"cannot be written: .*No such file or directory"):
         Archive.claimed(tmp_path / "nowhere" / "archive.db")

@@ -1,4 +1,4 @@
-"""An exported table has every trial, in the types that it has."""
+"""An exported table has every trial, with its types."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasgym import Archive, Evaluation
-from tests.archive_files import full, old_run
+from tests.archive_files import full
 from tests.command_line import assert_mistake, run
 
 Capture = pytest.CaptureFixture[str]
@@ -47,16 +47,8 @@ def test_both_tables_have_every_trial_of_every_run(tmp_path: Path, capsys: Captu
     assert len(table) == len(objects) == 14
 
 
-def test_version_1_is_exported_as_it_is_and_other_formats_are_refused(
-    tmp_path: Path, capsys: Capture
-) -> None:
-    folder, out = old_run(tmp_path / "run"), tmp_path / "trials.csv"
-    before = (folder / "archive.db").read_bytes()
-    assert run(capsys, "archive", "export", folder, "--out", out)[0] == 0
-    assert len(out.read_text().splitlines()) == 25
-    assert (folder / "archive.db").read_bytes() == before
-    parquet = tmp_path / "trials.parquet"
-    assert_mistake(
-        run(capsys, "archive", "export", folder, "--out", parquet), "ends in none of .csv, .jsonl"
-    )
+def test_other_formats_are_refused(tmp_path: Path, capsys: Capture) -> None:
+    path, parquet = full(tmp_path / "archive.db"), tmp_path / "trials.parquet"
+    outcome = run(capsys, "archive", "export", path, "--out", parquet)
+    assert_mistake(outcome, "is neither .csv nor .jsonl")
     assert not list(tmp_path.glob("*.parquet*"))

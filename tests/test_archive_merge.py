@@ -1,4 +1,4 @@
-"""Merging takes everything of every archive over, once, and touches none of them."""
+"""A merge copies all of every archive, each child once, and changes none of them."""
 
 import json
 import sqlite3
@@ -11,14 +11,14 @@ import pytest
 from nasgym import Archive, Evaluation
 from nasgym.archive.check import check
 from nasgym.archive.merge import merge
-from tests.archive_files import full, old_archive
+from tests.archive_files import full
 from tests.command_line import assert_mistake, run
 
 Capture = pytest.CaptureFixture[str]
 
 
 def seen(path: Path, name: str) -> tuple[Any, ...]:
-    """Return all that a run is, as its reader sees it."""
+    """Return all contents of a run, as a reader sees them."""
     with closing(Archive(path, run=name, read_only=True)) as archive:
         return (
             list(archive),
@@ -30,22 +30,16 @@ def seen(path: Path, name: str) -> tuple[Any, ...]:
 
 
 def test_the_union_has_every_run_and_each_child_once(tmp_path: Path) -> None:
-    one, other, old = (
-        full(tmp_path / "one.db"),
-        full(tmp_path / "other.db", trials=7),
-        old_archive(tmp_path),
-    )
-    before = [path.read_bytes() for path in (one, other, old)]
-    merged = merge([one, other, old], tmp_path / "all" / "union.db")
+    one, other = full(tmp_path / "one.db"), full(tmp_path / "other.db", trials=7)
+    third = full(tmp_path / "third.db", run="third")
+    before = [path.read_bytes() for path in (one, other, third)]
+    merged = merge([one, other, third], tmp_path / "all" / "union.db")
     union = tmp_path / "all" / "union.db"
     assert check(union).faults == ()
-    assert (merged.runs, merged.trials) == (3, 12 + 7 + 8)
-    assert [(run.before, run.now) for run in merged.renamed] == [
-        ("main", "main-2"),
-        ("main", "main-3"),
-    ]
+    assert (merged.runs, merged.trials) == (3, 12 + 7 + 12)
+    assert [(run.before, run.now) for run in merged.renamed] == [("main", "main-2")]
     assert seen(union, "main") == seen(one, "main")
-    assert seen(union, "main-3") == seen(old, "main")
+    assert seen(union, "third")[1:] == seen(third, "third")[1:]
     trials, *others = seen(union, "main-2")
     known, *others_before = seen(other, "main")
     assert others == others_before
@@ -53,8 +47,8 @@ def test_the_union_has_every_run_and_each_child_once(tmp_path: Path) -> None:
         (t.tokens, t.reward, t.status) for t in known
     ]
     assert [t.found for t in trials] == [t.status == "ok" for t in trials]  # the first is kept
-    assert merged.shared == 5 and merged.differing == []
-    assert [path.read_bytes() for path in (one, other, old)] == before
+    assert merged.shared == 5 + 9 and merged.differing == []
+    assert [path.read_bytes() for path in (one, other, third)] == before
     assert [path.name for path in union.parent.iterdir() if "-" not in path.name] == ["union.db"]
     with closing(Archive(union, run="main-2")) as archive:  # and it goes on
         archive.store("new", Evaluation(0.5))

@@ -1,4 +1,4 @@
-"""Searches that share an archive: each has its run, and a child is trained for all of them."""
+"""Searches that share an archive: each has its own run, and all share the children."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def search(capsys: Capture, folder: Path, archive: Path, *options: str) -> tuple
 
 
 def begun(folder: Path, archive: Path, children: int = 24, seed: int = 0) -> Run:
-    """Return a run that was searched, without what the command line makes of it."""
+    """Return a finished run, searched without the command line."""
     found = Run(folder, Plan(ID, "random", children, seed, env_options={"archive": str(archive)}))
     found.search()
     return found
@@ -140,11 +140,11 @@ def test_environments_on_one_archive_have_runs_of_their_own(tmp_path: Path) -> N
 
 
 class Hasty(Numbers):
-    """Children a quarter of which takes ten seconds."""
+    """An evaluator for which a quarter of the children take ten seconds."""
 
     def __init__(self, time_limit: float) -> None:
         super().__init__()
-        self.allowance = json.dumps(time_limit)
+        self.resource_limits = json.dumps(time_limit)
         self.limit = time_limit
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:

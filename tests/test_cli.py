@@ -98,7 +98,7 @@ def test_an_archive_of_another_kind_is_named(
 ) -> None:
     (tmp_path / "archive.db").write_text("not a database, but long enough to look at" * 9)
     code, _, err = run(capsys, "show", str(tmp_path))
-    assert code == 2 and "is no archive" in err
+    assert code == 2 and "cannot be read as an archive" in err
     (tmp_path / "file.json").write_text('{"kind": "tree"')
     code, _, err = run(capsys, "show", str(tmp_path / "file.json"))
     assert code == 2 and "is no JSON" in err

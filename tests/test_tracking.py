@@ -1,4 +1,4 @@
-"""The mirrors: they show every trial, and whatever they do they never stop or slow a search."""
+"""Mirrors show every trial, and never stop or slow a search."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nasgym.archive import Archive
 from nasgym.commands.main import main
-from nasgym.tracking import Detached, MirrorError
+from nasgym.tracking import BackgroundMirror, MirrorError
 from tests.command_line import assert_mistake, run
 from tests.free_search import ID, register
 from tests.notes import TRIALS, Notes, search
@@ -22,7 +22,7 @@ from tests.notes import TRIALS, Notes, search
 
 def test_every_trial_is_shown_and_every_new_best_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     mirror = Notes()
-    assert search(mirror, patience=60) == TRIALS
+    assert search(mirror, close_timeout=60) == TRIALS
     bests = np.maximum.accumulate([trial.reward for trial in TRIALS])
     assert mirror.numbers == list(range(24)) and mirror.closed
     assert mirror.drawn == [0, *(np.flatnonzero(np.diff(bests)) + 1).tolist()]
@@ -35,7 +35,7 @@ def test_a_slow_mirror_leaves_trials_out_and_counts_them(
     mirror = Notes(hung="open")
     mirror.best = inf
     threading.Timer(0.5, mirror.free.set).start()
-    assert search(mirror, waiting=5, patience=60) == TRIALS
+    assert search(mirror, queue_size=5, close_timeout=60) == TRIALS
     assert mirror.numbers == list(range(5))
     assert "it lacks 19 of 24 trials" in capsys.readouterr().err
 
@@ -50,9 +50,9 @@ def test_the_entropy_shown_is_that_known_when_the_trial_ended() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def patient() -> Iterator[None]:
-    """Commands wait for their mirrors even where these are slow to start."""
+    """Let commands wait for mirrors that are slow to start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(Detached.__init__.__kwdefaults__ or {}, "patience", 60.0)
+        patch.setitem(BackgroundMirror.__init__.__kwdefaults__ or {}, "close_timeout", 60.0)
         yield
 
 

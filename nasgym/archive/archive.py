@@ -1,4 +1,4 @@
-"""An archive, as one of its runs sees it: what was trained, what was recorded, and the agent."""
+"""An archive as one of its runs sees it: trained children, recorded trials, agent states."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from typing import Any
 
 from nasgym.archive.claim import MAIN, Claim
 from nasgym.archive.database import Database
-from nasgym.archive.records import Counts, Origin, Proposal, Saved, Trial, Update
-from nasgym.archive.schema import FINAL, LACKING, checksum, insert
+from nasgym.archive.records import AgentState, Counts, Origin, Proposal, Trial, Update
+from nasgym.archive.schema import IS_FINAL, IS_RESOURCE_FAILURE, checksum, insert
 from nasgym.crash_points import crash_point
-from nasgym.evaluation.evaluation import ENVIRONMENTAL, Evaluation
+from nasgym.evaluation.evaluation import RESOURCE_FAILURES, Evaluation
 from nasgym.spaces.base import Tokens
 
 STATES_KEPT = 2
-"""Agent states kept: the last one, and the one before in case the last is damaged."""
+"""Agent states kept for each run: the last, and the one before in case the last is damaged."""
 
 RESULT = "SELECT result, accuracy, status, error, seconds, metrics FROM results WHERE key = ?"
 
@@ -28,7 +28,6 @@ FROM trials JOIN results USING (result)
 WHERE trials.run = ?
 """
 
-
 OUTLINES = """
 SELECT number, tokens, reward, accuracy, status, error, seconds, cached,
     results.run != trials.run {metrics}
@@ -37,10 +36,10 @@ FROM trials JOIN results USING (result)
 
 
 class Archive:
-    """One run in an archive file, or in one that is in memory if `path` is None.
+    """One run in an archive file, or in memory if `path` is None.
 
-    Each run is written by one process; any number may read it, and write other runs, meanwhile.
-    Children are shared by all. Iterating gives every `Trial` of the run in order.
+    One process writes a run; meanwhile any number of processes may read it and write other runs.
+    All runs share their children. Iterating yields every `Trial` of the run in order.
     """
 
     def __init__(
@@ -48,18 +47,17 @@ class Archive:
         path: str | Path | None = None,
         *,
         run: str = MAIN,
-        allowance: str = "",
+        resource_limits: str = "",
         read_only: bool = False,
     ) -> None:
-        """Open `run` in the archive at `path`, making what there is not yet.
+        """Open `run` in the archive at `path`; create both if they are missing.
 
-        `allowance` says what a child may take, its time and memory: see `result`. An archive of
-        version 1 is migrated, unless it is only to be read. Raises ArchiveError if the file is
-        something else, damaged, or written by a newer version.
+        `resource_limits` names the limits of a child's time and memory: see `result`. Raises
+        ArchiveError if the file is not an archive, is damaged, or has another version.
         """
         self.path = None if path is None else Path(path)
         self.run = run
-        self.allowance = allowance
+        self.resource_limits = resource_limits
         self._claim: Claim | None = None
         self._database = Database(self.path, read_only=read_only)
         self._db = self._database.connection
@@ -67,16 +65,18 @@ class Archive:
         self._run = self._run_number(read_only)
 
     @classmethod
-    def claimed(cls, path: str | Path, run: str | None = None, *, allowance: str = "") -> "Archive":
-        """Open a run that no other process has open so, and keep it from others until `close`.
+    def claimed(
+        cls, path: str | Path, run: str | None = None, *, resource_limits: str = ""
+    ) -> "Archive":
+        """Open a run and keep it from other processes that call this, until `close`.
 
-        That is `run`; without a name it is "main", or else the first of "main-2", "main-3", ...
-        that is free. The kernel frees it if the process is killed. Raises ArchiveError if a living
-        process has the run that was named, and what opening an archive raises.
+        Without a name, the run is the first of "main", "main-2", "main-3", ... that is free. The
+        kernel frees it if the process is killed. Raises ArchiveError if a living process has
+        claimed `run`, or if the archive cannot be opened.
         """
-        claim = Claim.of(Path(path), run)
+        claim = Claim.first_free(Path(path)) if run is None else Claim(Path(path), run)
         try:
-            archive = cls(path, run=claim.run, allowance=allowance)
+            archive = cls(path, run=claim.run, resource_limits=resource_limits)
         except BaseException:
             claim.withdraw()
             raise
@@ -84,7 +84,7 @@ class Archive:
         return archive
 
     def _run_number(self, read_only: bool) -> int:
-        """Return the number of the run; 0, which no run has, if there is none to read."""
+        """Return the number of the run; 0, which no run has, if it is missing and `read_only`."""
         query = "SELECT run FROM runs WHERE name = ?"
         row = self._database.first(query, self.run)
         if row is None and not read_only:
@@ -94,22 +94,22 @@ class Archive:
         return 0 if row is None else int(row[0])
 
     def together(self) -> AbstractContextManager[None]:
-        """Write all that is handed over inside at once, or nothing of it; on disk afterwards."""
+        """Commit all writes of the block at its end, or none of them if it raises."""
         return self._transaction()
 
     # Runs -------------------------------------------------------------------------------------
 
     def runs(self) -> list[str]:
-        """Return the names of all runs, in the order of their beginnings."""
+        """Return the names of all runs, the oldest first."""
         return [name for (name,) in self._database.rows("SELECT name FROM runs ORDER BY run")]
 
     def plan(self) -> str:
-        """Return the plan of the search that the run is one of, JSON; empty if none was noted."""
+        """Return the plan of the run's search as JSON; empty if none was recorded."""
         row = self._database.first("SELECT plan FROM runs WHERE run = ?", self._run)
         return "" if row is None else str(row[0])
 
     def note_plan(self, plan: str) -> None:
-        """Note the plan of the search that the run is one of, JSON; on disk when this returns."""
+        """Record the plan of the run's search, JSON; on disk when this returns."""
         row = self.run, plan
         with self._transaction():
             self._db.execute(
@@ -122,8 +122,8 @@ class Archive:
     def result(self, key: str) -> Evaluation | None:
         """Return the finished child stored under `key`, or None.
 
-        A child that failed for want of time, memory or a machine counts as finished for the run
-        that trained it, and for that one as long as its `allowance` is the same.
+        A child that was killed, or ran out of time or memory, counts as finished only for the run
+        that trained it, and only while its `resource_limits` are the same.
         """
         row = self._result(key)
         if row is None:
@@ -133,24 +133,24 @@ class Archive:
             return Evaluation(accuracy, status, error, seconds, json.loads(metrics))
 
     def _result(self, key: str) -> tuple[Any, ...] | None:
-        lacking = f"{RESULT} AND {LACKING} AND run = ? AND allowance = ?"
-        return self._database.first(f"{RESULT} AND {FINAL}", key) or self._database.first(
-            lacking, key, self._run, self.allowance
+        failed = f"{RESULT} AND {IS_RESOURCE_FAILURE} AND run = ? AND allowance = ?"
+        return self._database.first(f"{RESULT} AND {IS_FINAL}", key) or self._database.first(
+            failed, key, self._run, self.resource_limits
         )
 
     def store(self, key: str, evaluation: Evaluation) -> Evaluation:
-        """Keep a finished child under `key` and return what is kept; it is on disk by then.
+        """Store a finished child under `key`; return the stored one, which is on disk by then.
 
-        Of two runs that train the same child at the same time, the first to finish is kept.
+        If another run stored the same child first, returns that one.
         """
-        lacking = evaluation.status in ENVIRONMENTAL
+        by_resources = evaluation.status in RESOURCE_FAILURES
         row = (
             key,
             self._run,
-            self.allowance if lacking else "",
+            self.resource_limits if by_resources else "",
             float(evaluation.accuracy),
             evaluation.status,
-            evaluation.error.encode(errors="replace").decode(),  # it may quote a broken file name
+            evaluation.error.encode(errors="replace").decode(),  # may hold surrogates
             float(evaluation.seconds),
             _json(evaluation.metrics),
         )
@@ -167,26 +167,26 @@ class Archive:
     ) -> list[Trial]:
         """Append finished episodes in one transaction and return them as trials.
 
-        An episode is (tokens, plain architecture, reward, key of its stored child). Those with
-        origins were proposed (see `propose`) and are so no longer.
+        An episode is (tokens, plain architecture, reward, key of its stored child). `origins`, one
+        for each episode, end the proposals that they name (see `propose`).
         """
         first = len(self)
         with self._transaction():
-            for place, (tokens, architecture, reward, key) in enumerate(episodes):
-                origin = (None,) * 4 if origins is None else astuple(origins[place])
+            for index, (tokens, architecture, reward, key) in enumerate(episodes):
+                origin = (None,) * 4 if origins is None else astuple(origins[index])
                 result = self._result(key)
                 if result is None:
                     raise KeyError(f"no child is stored under {key!r}")
                 episode = _json(tokens), _json(architecture), float(reward)
-                child = self._is_in_a_trial(result[0]), result[0]
-                insert(self._db, "trials", (self._run, first + place, *episode, *child, *origin))
+                child = self._has_trial(result[0]), result[0]
+                insert(self._db, "trials", (self._run, first + index, *episode, *child, *origin))
             self._db.executemany(
                 "DELETE FROM proposals WHERE run = ? AND proposal = ?",
                 [(self._run, origin.proposal) for origin in origins or ()],
             )
         return self[first : first + len(episodes)]
 
-    def _is_in_a_trial(self, result: int) -> int:
+    def _has_trial(self, result: int) -> int:
         query = "SELECT EXISTS (SELECT 1 FROM trials WHERE result = ? AND run = ?)"
         return int(self._one(query, result, self._run))
 
@@ -196,14 +196,14 @@ class Archive:
         return int(self._one(query, self._run))
 
     def __iter__(self) -> Iterator[Trial]:
-        """Yield the trials in the order of finishing."""
+        """Yield the trials in the order in which they finished."""
         return self._trials("ORDER BY number")
 
     def __getitem__(self, numbers: slice) -> list[Trial]:
         """Return the trials with numbers in a slice, such as `archive[:100]`."""
         start, stop, step = numbers.indices(len(self))
-        asked = "AND number >= ? AND number < ? ORDER BY number"
-        return list(self._trials(asked, start, stop))[::step]
+        in_range = "AND number >= ? AND number < ? ORDER BY number"
+        return list(self._trials(in_range, start, stop))[::step]
 
     def _trials(self, query: str, *values: Any) -> Iterator[Trial]:
         with self._database.readable():
@@ -211,13 +211,13 @@ class Archive:
                 yield _trial(row)
 
     def outlines(self, metrics: Sequence[str] = ()) -> Iterator[Trial]:
-        """Yield the trials without architecture and origin, and with these metrics only.
+        """Yield the trials without architecture and origin, and with only the given metrics.
 
-        For a look at all of very many: an outline takes a tenth of the memory of a trial.
+        For statistics over many trials: an outline takes a tenth of the memory of a whole trial.
         """
-        places = "".join(", json_extract(metrics, ?)" for _ in metrics)
+        columns = "".join(", json_extract(metrics, ?)" for _ in metrics)
         rows = self._database.rows(
-            f"{OUTLINES.format(metrics=places)} WHERE trials.run = ? ORDER BY number",
+            f"{OUTLINES.format(metrics=columns)} WHERE trials.run = ? ORDER BY number",
             *(f'$."{name}"' for name in metrics),
             self._run,
         )
@@ -237,7 +237,7 @@ class Archive:
             )
 
     def seconds(self, start: int, stop: int) -> list[float]:
-        """Return what the trials from `start` to `stop` took, each as if it had been trained."""
+        """Return the training seconds of the child of each trial from `start` to `stop`."""
         rows = self._database.rows(
             "SELECT seconds FROM trials JOIN results USING (result)"
             " WHERE trials.run = ? AND number >= ? AND number < ? ORDER BY number",
@@ -248,7 +248,7 @@ class Archive:
         return [seconds for (seconds,) in rows]
 
     def counts(self) -> Counts:
-        """Return how many trials there are and where their children came from."""
+        """Return the number of trials by where their children came from."""
         row = self._database.first(
             "SELECT COUNT(*), TOTAL(NOT cached AND results.run = trials.run),"
             " TOTAL(NOT cached AND results.run != trials.run), TOTAL(status != 'ok')"
@@ -258,14 +258,14 @@ class Archive:
         return Counts(*map(int, row or ()))
 
     def best(self) -> Trial | None:
-        """Return the trial with the highest reward, the first of equals; None if none trained."""
+        """Return the earliest trial with the highest reward; None if no child trained."""
         best = "AND status = 'ok' ORDER BY reward DESC, number LIMIT 1"
         return next(self._trials(best), None)
 
     def ranked(self) -> Iterator[Trial]:
         """Yield the best trial of each network, the best first; of equals the earliest.
 
-        However many there are, the first ones come at once.
+        Reads trials one by one, so that the first ones come at once from a large archive.
         """
         children: set[Any] = set()
         networks: set[str] = set()
@@ -283,16 +283,16 @@ class Archive:
                 networks.add(network)
                 yield trial
 
-    # Searches that do not wait for waves ------------------------------------------------------
+    # Asynchronous searches --------------------------------------------------------------------
 
     def propose(self, proposals: Sequence[Proposal]) -> None:
-        """Note strings whose children are about to be trained; on disk when this returns."""
+        """Record strings whose children are about to be trained; on disk when this returns."""
         with self._transaction():
             for one in proposals:
                 insert(self._db, "proposals", (self._run, *astuple(one.origin), _json(one.tokens)))
 
     def proposed(self) -> int:
-        """Return the number of proposals ever made."""
+        """Return the number of all proposals of the run, finished or not."""
         query = "SELECT COALESCE(MAX(proposal) + 1, 0) FROM"
         return max(
             int(self._one(f"{query} proposals WHERE run = ?", self._run)),
@@ -300,7 +300,7 @@ class Archive:
         )
 
     def proposals(self, trials: int) -> list[Proposal]:
-        """Return, in order, what had no trial when there were so many trials of the run."""
+        """Return the proposals, in order, that were unfinished when the run had `trials` trials."""
         columns = "proposal, proposed_at, replica, version, tokens"
         rows = self._database.rows(
             f"SELECT {columns}, 1 FROM trials "
@@ -315,7 +315,7 @@ class Archive:
         ]
 
     def log(self, updates: Sequence[Update]) -> None:
-        """Append what a parameter server is about to apply; on disk when this returns."""
+        """Append updates that a parameter server is about to apply; on disk when this returns."""
         with self._transaction():
             query = "SELECT COALESCE(MAX(number) + 1, 0) FROM updates WHERE run = ?"
             first = self._one(query, self._run)
@@ -324,7 +324,7 @@ class Archive:
                 insert(self._db, "updates", (self._run, number, *row, _json(update.proposals)))
 
     def updates(self, after: int = 0) -> list[Update]:
-        """Return the updates that made versions after version `after`, in order."""
+        """Return the updates that produced versions after version `after`, in order."""
         rows = self._database.rows(
             "SELECT replica, read, made, reward, proposals FROM updates "
             "WHERE run = ? AND made > ? ORDER BY number",
@@ -337,11 +337,19 @@ class Archive:
         ]
 
     def ages(self) -> dict[int, int]:
-        """Return how many trials finished so many trials after they were proposed."""
+        """Return the histogram of trial ages: {age: number of trials}, ages ascending.
+
+        The age of a trial is the number of trials that finished between its proposal and its end.
+        Trials of a search in waves do not count.
+        """
         return self._histogram("number - proposed_at", "trials", "AND proposal IS NOT NULL")
 
     def lags(self) -> dict[int, int]:
-        """Return how many updates were computed with parameters so many versions old."""
+        """Return the histogram of gradient staleness: {lag: number of updates}, lags ascending.
+
+        The lag of an update is the number of versions that other updates produced between reading
+        the parameters and applying the gradient (Zoph & Le 2017, section 3.2).
+        """
         return self._histogram("made - read - 1", "updates")
 
     def _histogram(self, value: str, table: str, condition: str = "") -> dict[int, int]:
@@ -355,7 +363,7 @@ class Archive:
     # The agent --------------------------------------------------------------------------------
 
     def save_agent(self, trials: int, state: bytes, proposals: int = 0) -> None:
-        """Keep the agent's state as of so many trials and proposals; on disk when this returns."""
+        """Save the agent's state after `trials` and `proposals`; on disk when this returns."""
         with self._transaction():
             digest = hashlib.sha256(state).hexdigest()
             insert(self._db, "agent", (self._run, trials, proposals, digest, state))
@@ -366,20 +374,20 @@ class Archive:
                 (self._run, STATES_KEPT),
             )
 
-    def agent_states(self) -> Iterator[Saved]:
-        """Yield the undamaged states of the agent, the latest first."""
+    def agent_states(self) -> Iterator[AgentState]:
+        """Yield the undamaged saved states of the agent, the latest first."""
         rows = self._database.rows(
             "SELECT trials, proposals, sha256, state FROM agent WHERE run = ? ORDER BY number DESC",
             self._run,
         )
         for trials, proposals, sha256, state in list(rows):
             if hashlib.sha256(state).hexdigest() == sha256:
-                yield Saved(trials, proposals, state)
+                yield AgentState(trials, proposals, state)
 
-    # ------------------------------------------------------------------------------------------
+    # Closing ----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the file and give up the claim on the run; closing twice does nothing."""
+        """Close the file and release the claim on the run; closing twice does nothing."""
         self._database.close()
         if self._claim is not None:
             self._claim.release()

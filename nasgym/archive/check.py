@@ -1,4 +1,4 @@
-"""A check of an archive: everything that can be wrong with what lies in the file."""
+"""A check of an archive: the file, its rows, their references and their numbers."""
 
 import hashlib
 import sqlite3
@@ -9,57 +9,57 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.archive.database import ArchiveError, Database
-from nasgym.archive.schema import TABLES, rows
+from nasgym.archive.schema import TABLES, VERSION, read_table
 
 MOST_OF_A_KIND = 100
-"""Faults of a kind that are listed."""
+"""Maximum number of faults of one kind that a report lists."""
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a check has found."""
+class CheckReport:
+    """The result of a check."""
 
     archive: str
-    """Where the archive is."""
+    """Path of the archive."""
     version: int
-    """The version of its tables; 0 if it cannot be told."""
+    """Version of its tables; 0 if the file cannot be opened as an archive."""
     rows: dict[str, int]
-    """Rows that were checked, by table."""
+    """Number of checked rows, by table."""
     faults: tuple[str, ...]
-    """What is wrong, a line each."""
+    """One line for each fault."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
+        """Return the report as JSON-able data."""
         return asdict(self)
 
 
-def check(path: Path) -> Checked:
-    """Check the archive at `path`, which nothing changes.
+def check(path: Path) -> CheckReport:
+    """Check the archive at `path`, without changing it.
 
-    Whether SQLite finds its file in order; each row against its checksum, the states of agents
-    against theirs; that no row refers to one there is not, and no numbers are missing. Archives of
-    version 1 have checksums for agents only. Raises ArchiveError if there is no file.
+    Runs SQLite's integrity check, compares each row and each agent state with its checksum, and
+    looks for references to missing rows and for gaps in numbers. Raises ArchiveError if there is no
+    file.
     """
     try:
         database = Database(path, read_only=True)
     except ArchiveError as error:
         if not path.is_file():
             raise
-        return Checked(str(path), 0, {}, (str(error),))
+        return CheckReport(str(path), 0, {}, (str(error),))
     with closing(database):
-        database.connection.text_factory = bytes  # text may be text no longer
+        database.connection.text_factory = bytes  # damaged text may not decode
         counted: dict[str, int] = {}
         faults: list[str] = []
-        for what, look in LOOKS.items():
+        for subject, find_faults in CHECKS.items():
             try:
-                faults += _first(look(database, counted))
+                faults += _first(find_faults(database, counted))
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                faults.append(f"{what} cannot be read: {error}")
-        return Checked(str(path), database.version, counted, tuple(faults))
+                faults.append(f"{subject} cannot be read: {error}")
+        return CheckReport(str(path), VERSION, counted, tuple(faults))
 
 
 def _first(faults: Iterator[str]) -> list[str]:
-    """Return the first MOST_OF_A_KIND faults, and how many more there are."""
+    """Return the first MOST_OF_A_KIND faults, and a line with the number of the others."""
     listed: list[str] = []
     more = 0
     for fault in faults:
@@ -71,21 +71,21 @@ def _first(faults: Iterator[str]) -> list[str]:
 
 
 def _file(database: Database, _: dict[str, int]) -> Iterator[str]:
-    """Yield what SQLite finds wrong."""
+    """Yield the faults that SQLite finds in the file."""
     for (line,) in database.connection.execute("PRAGMA main.integrity_check"):
         if line != b"ok":
             yield f"the file: {_text(line)}"
 
 
 def _rows(database: Database, counted: dict[str, int]) -> Iterator[str]:
-    """Yield the rows whose checksum is another one's, and the agents whose state's is."""
+    """Yield the rows, and agent states, that do not match their checksum; count all rows."""
     for table in TABLES:
         names = [
             column[1].decode()
             for column in database.connection.execute(f"PRAGMA table_info({table})")
         ]
         counted[table] = 0
-        for cells, intact in rows(database.connection, table, database.version):
+        for cells, intact in read_table(database.connection, table):
             counted[table] += 1
             where = f"{table}, {names[0]}={_text(cells[0])}, {names[1]}={_text(cells[1])}"
             if not intact:
@@ -95,14 +95,14 @@ def _rows(database: Database, counted: dict[str, int]) -> Iterator[str]:
 
 
 def _references(database: Database, _: dict[str, int]) -> Iterator[str]:
-    """Yield the rows that refer to one there is not."""
+    """Yield the rows that refer to a missing row."""
     for table, row, other, _ in database.connection.execute("PRAGMA main.foreign_key_check"):
         number = "" if row is None else f" {row}"
         yield f"{_text(table)}, row{number}: what it refers to is not in {_text(other)}"
 
 
 def _numbers(database: Database, _: dict[str, int]) -> Iterator[str]:
-    """Yield the runs in which a number is missing, and agents that are ahead of their trials."""
+    """Yield the runs with a gap in their numbers, and agent states ahead of their trials."""
     for table in ("trials", "updates"):
         query = f"SELECT run, COUNT(*), MAX(number) FROM {table} GROUP BY run"
         for run, count, highest in database.connection.execute(query):
@@ -118,8 +118,8 @@ def _numbers(database: Database, _: dict[str, int]) -> Iterator[str]:
         yield f"{where}: saved after {_text(trials)} trials, and there are {done}"
 
 
-LOOKS = {"the file": _file, "a table": _rows, "a reference": _references, "a number": _numbers}
-"""What is looked at."""
+CHECKS = {"the file": _file, "a table": _rows, "a reference": _references, "a number": _numbers}
+"""Functions that yield faults, by what they check."""
 
 
 def _text(cell: Any) -> str:

@@ -1,80 +1,56 @@
-"""A claim on a run of an archive: one living process has it, the others go elsewhere."""
+"""A claim on a run of an archive: one living process may write it."""
 
-import fcntl
-import os
 from itertools import count
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 from nasgym.archive.database import ArchiveError
+from nasgym.files import LockHeldError, ProcessLock
 
 MAIN = "main"
-"""The run that is meant if no other is named."""
+"""Default name of a run."""
 
 
-class Taken(ArchiveError):
-    """A run that a living process has claimed."""
+class RunClaimedError(ArchiveError):
+    """A living process has claimed the run."""
 
 
 class Claim:
-    """A lock on a run, in a file beside the archive that names the process which has it.
-
-    The kernel frees it however the process ends.
-    """
+    """A lock on a run, in a file beside the archive; the kernel releases it if its owner dies."""
 
     def __init__(self, path: Path, run: str) -> None:
-        """Claim `run` in the archive at `path`; raises Taken if a living process has it.
+        """Claim `run` in the archive at `path`.
 
-        Raises ArchiveError if there can be no file beside the archive.
+        Raises RunClaimedError if a living process has claimed it, and ArchiveError if the lock
+        file cannot be written.
         """
         self.run = run
-        beside = path.resolve()
-        self._lock = beside.with_name(f"{beside.name}-{quote(run, safe='')}.lock")
-        self._file = -1
+        file = path.resolve()  # all links to an archive share its locks
         try:
-            self._file = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(self._file, 20).decode() or "?"  # it may not have come so far
-            self._close()
-            raise Taken(
-                f"process {owner} has the run {run!r} of {path}: wait for it or stop it, or "
+            self._lock = ProcessLock(file.with_name(f"{file.name}-{quote(run, safe='')}.lock"))
+        except LockHeldError as held:
+            raise RunClaimedError(
+                f"process {held.owner} has the run {run!r} of {path}: wait for it or stop it, or "
                 f"choose another run"
             ) from None
         except OSError as error:
-            self._close()
             raise ArchiveError(f"{path} cannot be written: {error}") from None
-        os.ftruncate(self._file, 0)
-        os.write(self._file, str(os.getpid()).encode())
 
     @classmethod
-    def of(cls, path: Path, run: str | None) -> Self:
-        """Claim `run`, or without a name the first of "main", "main-2", ... that is free."""
-        if run is not None:
-            return cls(path, run)
+    def first_free(cls, path: Path) -> Self:
+        """Claim the first of the runs "main", "main-2", "main-3", ... that is free."""
         for number in count(1):
             try:
                 return cls(path, MAIN if number == 1 else f"{MAIN}-{number}")
-            except Taken:
+            except RunClaimedError:
                 continue
         raise AssertionError
 
     def release(self) -> None:
-        """Give the run up; doing it twice does nothing."""
-        if self._file >= 0:
-            os.ftruncate(self._file, 0)
-            self._close()
+        """Release the run; doing it twice does nothing."""
+        self._lock.release()
 
     def withdraw(self) -> None:
-        """Give the run up, and leave nothing that tells of the claim."""
-        self._lock.unlink(missing_ok=True)
-        self.release()
-
-    def __del__(self) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = -1
+        """Delete the lock file and release the run."""
+        self._lock.delete()

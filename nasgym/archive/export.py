@@ -1,4 +1,4 @@
-"""The trials of an archive as a table for other programs: CSV, or a JSON object a line."""
+"""Export of an archive's trials as a table: CSV, or one JSON object a line."""
 
 import csv
 import json
@@ -21,22 +21,22 @@ SELECT runs.name AS run, trials.number, trials.reward, results.accuracy, results
 FROM runs JOIN trials USING (run) JOIN results USING (result)
 ORDER BY trials.run, trials.number
 """
-"""All trials. pandas takes a column whose name ends in "_at" for dates."""
+"""All trials. `proposed_at` is renamed because pandas parses columns named "..._at" as dates."""
 
 
 def export(path: Path, out: Path) -> int:
-    """Write the trials of all runs in the archive at `path` to `out`, and return how many.
+    """Write the trials of all runs in the archive at `path` to `out`; return their number.
 
-    `out` ends in .csv or .jsonl; else ValueError is raised. The columns are those of `Trial`, the
-    name of the run, and the key of the child. In CSV, tokens and architecture are JSON, and each
-    metric has a column "metrics.NAME". (pandas takes the status "nan" in CSV for a missing value,
-    unless it is told `keep_default_na=False, na_values=[""]`.)
+    The columns are those of `Trial`, the name of the run, and the key of the child. In CSV, tokens
+    and architecture are JSON, and each metric has a column "metrics.NAME". (pandas reads the status
+    "nan" in CSV as a missing value unless given `keep_default_na=False, na_values=[""]`.) Raises
+    ValueError if `out` does not end in .csv or .jsonl.
     """
     if out.suffix not in FORMATS:
-        raise ValueError(f"{out} ends in none of {', '.join(FORMATS)}")
+        raise ValueError(f"{out} is neither .csv nor .jsonl: name a file that ends in one of them")
     with closing(Database(path, read_only=True)) as database, database.readable():
         connection = database.connection
-        connection.execute("BEGIN")  # see one moment of it
+        connection.execute("BEGIN")  # read one snapshot
         with replacing(out) as part, part.open("w", encoding="utf-8", newline="") as file:
             lines = (
                 _csv(connection, file) if out.suffix == ".csv" else _json_lines(connection, file)
@@ -52,9 +52,9 @@ def _csv(connection: sqlite3.Connection, file: Any) -> int:
     writer = csv.writer(file)
     writer.writerow([*columns, *(f"metrics.{name}" for name in metrics)])
     lines = 0
-    for *cells, measured in rows:
-        known = json.loads(measured)
-        writer.writerow([*_truths(columns, cells), *(_cell(known.get(name)) for name in metrics)])
+    for *cells, encoded in rows:
+        measured = json.loads(encoded)
+        writer.writerow([*_typed(columns, cells), *(_cell(measured.get(name)) for name in metrics)])
         lines += 1
     return lines
 
@@ -64,7 +64,7 @@ def _json_lines(connection: sqlite3.Connection, file: Any) -> int:
     columns = [column[0] for column in rows.description]
     lines = 0
     for cells in rows:
-        trial = dict(zip(columns, _truths(columns, cells), strict=True))
+        trial = dict(zip(columns, _typed(columns, cells), strict=True))
         for name in ("tokens", "architecture", "metrics"):
             trial[name] = json.loads(trial[name])
         file.write(json.dumps(trial) + "\n")
@@ -72,8 +72,8 @@ def _json_lines(connection: sqlite3.Connection, file: Any) -> int:
     return lines
 
 
-def _truths(columns: Any, cells: Any) -> Iterator[Any]:
-    """Yield the cells, of columns that say yes or no as booleans."""
+def _typed(columns: Any, cells: Any) -> Iterator[Any]:
+    """Yield the cells, those of columns that SQLite stores as 0 or 1 as booleans."""
     for name, cell in zip(columns, cells, strict=True):
         yield bool(cell) if name in ("cached", "found") else cell
 

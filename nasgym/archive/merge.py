@@ -10,111 +10,112 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.archive.database import ArchiveError, Database
-from nasgym.archive.schema import FINAL, insert, make, rows
-from nasgym.evaluation.evaluation import ENVIRONMENTAL
+from nasgym.archive.schema import IS_FINAL, create_tables, insert, read_table
+from nasgym.evaluation.evaluation import RESOURCE_FAILURES
 from nasgym.files import replacing
 
-BY_THE_CLOCK = ("latency", "attempts")
-"""Metrics that come out differently when a child is trained again."""
+UNREPEATABLE = ("latency", "attempts")
+"""Metrics that may differ when the same child is trained again."""
 
 
 @dataclass(frozen=True)
-class Renamed:
-    """A run whose name was taken."""
+class RenamedRun:
+    """A run whose name was taken in the union."""
 
     archive: str
-    """Where it is called `before`."""
+    """Path of its archive."""
     before: str
-    """What it is called there."""
+    """Its name there."""
     now: str
-    """What it is called in the union."""
+    """Its name in the union."""
 
 
 @dataclass(frozen=True)
-class Differing:
-    """A child that came out differently, although what decides its outcome is the same."""
+class OutcomeConflict:
+    """A child with two outcomes, although its key says that they must be equal."""
 
     key: str
-    """What it is stored under."""
+    """The child's key."""
     kept: str
-    """The outcome that the union has: that of the archive named earlier."""
+    """The outcome in the union, from the archive named earlier."""
     archive: str
-    """Whose outcome was left out."""
+    """Path of the archive whose outcome was left out."""
     left_out: str
-    """That outcome."""
+    """The outcome that was left out."""
 
 
 @dataclass
-class Merged:
-    """What became of some archives."""
+class MergeReport:
+    """The result of a merge."""
 
     archive: str
-    """Where their union is."""
+    """Path of the union."""
     runs: int = 0
-    """Runs of all."""
+    """Number of runs in all archives."""
     trials: int = 0
-    """Trials of all."""
+    """Number of trials in all archives."""
     children: int = 0
-    """Different children."""
+    """Number of different children."""
     shared: int = 0
-    """Children that were in an archive named earlier too."""
-    renamed: list[Renamed] = field(default_factory=list)
-    """Runs that have another name now."""
-    differing: list[Differing] = field(default_factory=list)
-    """Children of which one outcome of two was left out."""
+    """Number of children that an archive named earlier had too."""
+    renamed: list[RenamedRun] = field(default_factory=list)
+    """Runs that have another name in the union."""
+    differing: list[OutcomeConflict] = field(default_factory=list)
+    """Children of which one of two outcomes was left out."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
+        """Return the report as JSON-able data."""
         return asdict(self)
 
 
-def merge(sources: Sequence[Path], into: Path) -> Merged:
-    """Write the union of the archives at `sources` to `into`; they stay as they are.
+def merge(sources: Sequence[Path], into: Path) -> MergeReport:
+    """Write the union of the archives at `sources` to `into`, without changing them.
 
-    Raises ArchiveError, and leaves nothing behind, if `into` exists or a source is damaged.
+    Raises ArchiveError, and leaves no file behind, if `into` exists or a source is damaged.
     """
     if into.exists():
         raise ArchiveError(f"{into} exists already: name another file")
     if len({path.resolve() for path in sources}) < max(len(sources), 2):
         raise ArchiveError("name two archives or more, each once")
-    merged = Merged(str(into))
+    report = MergeReport(str(into))
     into.parent.mkdir(parents=True, exist_ok=True)
     with replacing(into) as part:
         part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part, isolation_level=None)) as target:
-            target.execute("PRAGMA journal_mode = OFF")  # what a crash leaves is made anew
+            # No journal and no syncs: after a crash the temporary file is overwritten.
+            target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
             target.execute("BEGIN")
-            make(target)
+            create_tables(target)
             for path in sources:
                 with closing(Database(path, read_only=True)) as source, source.readable():
-                    source.connection.execute("BEGIN")  # see one moment of it
-                    Copying(source, target, merged).all()
+                    source.connection.execute("BEGIN")  # read one snapshot
+                    ArchiveCopy(source, target, report).run()
             target.execute("COMMIT")
-    return merged
+    return report
 
 
-class Copying:
-    """One archive on its way into the union."""
+class ArchiveCopy:
+    """Copies the rows of one archive into the union, under new run and result numbers."""
 
-    def __init__(self, source: Database, target: sqlite3.Connection, merged: Merged) -> None:
-        """Copy from `source` to `target`, and tell `merged`."""
-        self.source, self.target, self.merged = source, target, merged
-        self.where = str(source.path)
+    def __init__(self, source: Database, target: sqlite3.Connection, report: MergeReport) -> None:
+        """Prepare to copy from `source` to `target`, and to add to `report`."""
+        self.source, self.target, self.report = source, target, report
+        self._path = str(source.path)
         self._runs: dict[int, int] = {}
-        self._results: dict[Any, int] = {}
+        self._results: dict[int, int] = {}
 
-    def all(self) -> None:
-        """Copy everything, with other numbers."""
+    def run(self) -> None:
+        """Copy all rows."""
         for run, name, plan in self._rows("runs"):
-            self._runs[run] = insert(self.target, "runs", (self._name(name), plan))
-            self.merged.runs += 1
+            self._runs[run] = insert(self.target, "runs", (self._free_name(name), plan))
+            self.report.runs += 1
         for result, key, run, *outcome in self._rows("results"):
-            self._results[result] = self._result(key, self._runs[run], *outcome)
+            self._results[result] = self._copy_result(key, self._runs[run], *outcome)
         for run, *episode, result, proposal, proposed_at, replica, version in self._rows("trials"):
             row = self._runs[run], *episode, self._results[result]
             insert(self.target, "trials", (*row, proposal, proposed_at, replica, version))
-            self.merged.trials += 1
+            self.report.trials += 1
         for table in ("proposals", "updates"):
             for run, *others in self._rows(table):
                 insert(self.target, table, (self._runs[run], *others))
@@ -122,47 +123,48 @@ class Copying:
             insert(self.target, "agent", (self._runs[run], *others))
 
     def _rows(self, table: str) -> Iterator[tuple[Any, ...]]:
-        for cells, intact in rows(self.source.connection, table, self.source.version):
+        for cells, intact in read_table(self.source.connection, table):
             if not intact:
                 raise ArchiveError(
-                    f"{self.where} is damaged: see nasgym archive check {self.where}"
+                    f"{self._path} is damaged: see nasgym archive check {self._path}"
                 )
             yield cells
 
-    def _name(self, name: str) -> str:
-        """Return what a run is called from now on."""
+    def _free_name(self, name: str) -> str:
+        """Return the name of a run in the union: its own, or the first of "-2", "-3", ..."""
         taken = {name for (name,) in self.target.execute("SELECT name FROM runs")}
         for number in count(1):
             now = name if number == 1 else f"{name}-{number}"
             if now not in taken:
                 break
         if now != name:
-            self.merged.renamed.append(Renamed(self.where, name, now))
+            self.report.renamed.append(RenamedRun(self._path, name, now))
         return now
 
-    def _result(self, key: str, run: int, *outcome: Any) -> int:
-        """Return the number of a result in the union, which takes it unless it has one."""
+    def _copy_result(self, key: str, run: int, *outcome: Any) -> int:
+        """Return the number of a result in the union; insert it if the union has no final one."""
         known = None
-        if outcome[2] not in ENVIRONMENTAL:
-            query = f"SELECT * FROM results WHERE key = ? AND {FINAL}"
+        if outcome[2] not in RESOURCE_FAILURES:
+            query = f"SELECT * FROM results WHERE key = ? AND {IS_FINAL}"
             known = self.target.execute(query, (key,)).fetchone()
         if known is None:
-            self.merged.children += 1
+            self.report.children += 1
             return insert(self.target, "results", (key, run, *outcome))
-        self.merged.shared += 1
+        self.report.shared += 1
         result, _, _, *kept, _ = known
-        if _comparable(kept) != _comparable(outcome):
-            self.merged.differing.append(Differing(key, _words(kept), self.where, _words(outcome)))
+        if _repeatable(kept) != _repeatable(outcome):
+            conflict = OutcomeConflict(key, _describe(kept), self._path, _describe(outcome))
+            self.report.differing.append(conflict)
         return int(result)
 
 
-def _comparable(outcome: Sequence[Any]) -> tuple[Any, ...]:
-    """Return what must be the same whenever the child is trained."""
+def _repeatable(outcome: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the part of an outcome that must be equal whenever the child is trained."""
     _, accuracy, status, _, _, metrics = outcome
     known = json.loads(metrics)
-    return accuracy, status, {name: known[name] for name in known if name not in BY_THE_CLOCK}
+    return accuracy, status, {name: known[name] for name in known if name not in UNREPEATABLE}
 
 
-def _words(outcome: Sequence[Any]) -> str:
+def _describe(outcome: Sequence[Any]) -> str:
     _, accuracy, status, _, _, metrics = outcome
     return f"{status}, accuracy {accuracy}, {metrics}"

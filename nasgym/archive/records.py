@@ -1,4 +1,4 @@
-"""Records: what an archive is given and gives back."""
+"""Records: the data that an archive takes and returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from nasgym.spaces.base import Tokens
 
 @dataclass(frozen=True)
 class Origin:
-    """When and by whom a string was proposed, in a search that does not wait for waves."""
+    """When a string was proposed and by which replica, in an asynchronous search."""
 
     proposal: int
-    """Its place among all proposals of the run, from 0."""
+    """Its number among all proposals of the run, from 0."""
     trials: int
-    """Trials that were finished when it was made: what the agent could know, and the ceiling."""
+    """Trials finished when it was proposed: they decide the agent's knowledge and the ceiling."""
     replica: int | None = None
-    """Which replica of a controller sampled it."""
+    """The controller replica that sampled it."""
     version: int | None = None
-    """Which version of the parameters it was sampled with."""
+    """The version of the parameters that it was sampled with."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A string whose child is, or was, to be trained."""
+    """A string proposed for training."""
 
     tokens: Tokens
     """The string."""
     origin: Origin
-    """When and by whom it was proposed."""
+    """When and by which replica it was proposed."""
     finished: bool = False
-    """Whether there is a trial of it."""
+    """Whether it has a trial."""
 
 
 @dataclass(frozen=True)
@@ -38,44 +38,44 @@ class Update:
     """A gradient that a parameter server applied (Zoph & Le 2017, section 3.2)."""
 
     replica: int
-    """Whose gradient it was."""
+    """The controller replica that computed it."""
     read: int
-    """The version of the parameters it was computed with."""
+    """The version of the parameters that it was computed with."""
     made: int
-    """The version of the parameters it became part of."""
+    """The version of the parameters that it produced."""
     reward: float
     """Mean reward of its children."""
     proposals: tuple[int, ...]
-    """Its children."""
+    """The numbers of its children's proposals."""
 
 
-class Saved(NamedTuple):
-    """An agent's state, and when it was saved."""
+class AgentState(NamedTuple):
+    """A saved state of an agent."""
 
     trials: int
-    """Trials finished by then."""
+    """Trials finished when it was saved."""
     proposals: int
-    """Proposals made by then; 0 where strings come in waves."""
+    """Proposals made when it was saved; 0 in a search in waves."""
     state: bytes
-    """What the agent made of itself."""
+    """The state as the agent serialized it."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished episode as recorded."""
+    """A finished episode."""
 
     number: int
-    """Its place in the run, from 0."""
+    """Its number in the run, from 0."""
     tokens: Tokens
-    """The string the agent wrote."""
+    """The string that the agent proposed."""
     architecture: Any
-    """What the string means, as plain data."""
+    """The decoded architecture as plain data."""
     reward: float
-    """What the agent was paid."""
+    """The reward that the agent received."""
     accuracy: float
     """Validation accuracy, a fraction of 1."""
     metrics: Mapping[str, Any]
-    """Whatever else was measured of the child."""
+    """All other measurements of the child, by name."""
     status: str
     """How the child's training ended: "ok" or the kind of failure."""
     error: str
@@ -83,24 +83,24 @@ class Trial:
     seconds: float
     """Wall-clock seconds of the child's training."""
     cached: bool
-    """True if an earlier trial of the run was the same child, so that nothing was trained."""
+    """Whether an earlier trial of the run has the same child, so that nothing was trained."""
     origin: Origin | None = None
-    """Where it came from, in a search that does not wait for waves."""
+    """When it was proposed, in an asynchronous search."""
     found: bool = False
-    """True if another run of the archive had trained the child."""
+    """Whether another run of the archive trained the child."""
 
 
 class Counts(NamedTuple):
-    """How many trials a run has, and where their children came from."""
+    """The number of trials of a run, by where their children came from."""
 
     trials: int
-    """All of them."""
+    """All trials."""
     trained: int
-    """Those whose child the run itself trained, or refused to."""
+    """Trials whose child this run trained, or rejected because of a constraint."""
     found: int
-    """Those whose child another run had trained."""
+    """Trials whose child another run trained."""
     failed: int
-    """Those whose child failed, repeats too."""
+    """Trials whose child failed, repeats included."""
 
     @property
     def different(self) -> int:

@@ -1,11 +1,11 @@
-"""The schema: the tables, their version, and the checksum at the end of every row."""
+"""The schema of an archive: its tables, their version, and the checksum at the end of every row."""
 
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from nasgym.evaluation.evaluation import ENVIRONMENTAL
+from nasgym.evaluation.evaluation import RESOURCE_FAILURES
 
 VERSION = 2
 """`PRAGMA user_version` of the tables below."""
@@ -13,22 +13,27 @@ VERSION = 2
 APPLICATION = 0x6E617367
 """`PRAGMA application_id`: the bytes of "nasg"."""
 
-LACKING = f"status IN ({', '.join(map(repr, ENVIRONMENTAL))})"
-FINAL = f"status NOT IN ({', '.join(map(repr, ENVIRONMENTAL))})"
-"""What a result is that is one for all runs; the indices serve queries with these very words."""
+IS_RESOURCE_FAILURE = f"status IN ({', '.join(map(repr, RESOURCE_FAILURES))})"
+"""SQL condition: the result counts only for the run that trained the child, under equal limits."""
+
+IS_FINAL = f"status NOT IN ({', '.join(map(repr, RESOURCE_FAILURES))})"
+"""SQL condition: the result counts for all runs.
+
+SQLite uses the partial indices below only for queries that repeat these conditions word for word.
+"""
 
 SCHEMA = f"""
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    plan TEXT NOT NULL,            -- JSON of the search, empty if none says
+    plan TEXT NOT NULL,            -- of the search, JSON; empty if not recorded
     checksum INTEGER NOT NULL
 );
 CREATE TABLE results (
     result INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,             -- what decides the outcome: see nasgym.evaluation.evaluator.Cached
-    run INTEGER NOT NULL REFERENCES runs (run), -- which one trained it
-    allowance TEXT NOT NULL,       -- what it might take, where that is why it failed
+    key TEXT NOT NULL,             -- digest of all that decides the outcome
+    run INTEGER NOT NULL REFERENCES runs (run), -- the run that trained it
+    allowance TEXT NOT NULL,       -- limits that it failed under; empty if final
     accuracy REAL NOT NULL,
     status TEXT NOT NULL,
     error TEXT NOT NULL,
@@ -36,17 +41,17 @@ CREATE TABLE results (
     metrics TEXT NOT NULL,         -- JSON
     checksum INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX final_results ON results (key) WHERE {FINAL};
-CREATE UNIQUE INDEX lacking_results ON results (key, run, allowance) WHERE {LACKING};
+CREATE UNIQUE INDEX final_results ON results (key) WHERE {IS_FINAL};
+CREATE UNIQUE INDEX lacking_results ON results (key, run, allowance) WHERE {IS_RESOURCE_FAILURE};
 CREATE TABLE trials (
     run INTEGER NOT NULL REFERENCES runs (run),
-    number INTEGER NOT NULL,       -- from 0 in each run, in the order of finishing
+    number INTEGER NOT NULL,       -- from 0 in each run, in order of finishing
     tokens TEXT NOT NULL,          -- JSON list
     architecture TEXT NOT NULL,    -- JSON, as decoded
     reward REAL NOT NULL,
-    cached INTEGER NOT NULL,       -- whether an earlier trial of the run was the same child
+    cached INTEGER NOT NULL,       -- whether an earlier trial of the run has the same child
     result INTEGER NOT NULL REFERENCES results (result),
-    proposal INTEGER,              -- these four: see Origin; NULL where strings come in waves
+    proposal INTEGER,              -- these four: see Origin; NULL in a search in waves
     proposed_at INTEGER,
     replica INTEGER,
     version INTEGER,
@@ -66,7 +71,7 @@ CREATE TABLE proposals (           -- strings whose children are being trained
     checksum INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX proposals_in_order ON proposals (run, proposal);
-CREATE TABLE updates (             -- what a parameter server applied, in order: see Update
+CREATE TABLE updates (             -- applied by a parameter server, in order: see Update
     run INTEGER NOT NULL REFERENCES runs (run),
     number INTEGER NOT NULL,
     replica INTEGER NOT NULL,
@@ -94,13 +99,13 @@ PRAGMA user_version = {VERSION};
 TABLES = ("runs", "results", "trials", "proposals", "updates", "agent")
 
 NUMBERED = ("runs", "results", "agent")
-"""Tables that begin with an INTEGER PRIMARY KEY, which SQLite gives."""
+"""Tables whose first column is an INTEGER PRIMARY KEY, which SQLite assigns."""
 
 
 def checksum(cells: Iterable[Any]) -> int:
-    """Return the checksum of a row: of all its cells before it but an INTEGER PRIMARY KEY.
+    """Return the checksum of a row: 64 bits over its cells, without an INTEGER PRIMARY KEY.
 
-    Text is equal to its bytes, so that a row can be checked whatever became of its text.
+    Text counts as its UTF-8 bytes, so that a row with damaged text can still be checked.
     """
     plain = [cell.encode() if isinstance(cell, str) else cell for cell in cells]
     digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
@@ -119,27 +124,23 @@ def insert(
     return done.lastrowid or 0
 
 
-def make(connection: sqlite3.Connection) -> None:
-    """Make the tables of an archive, inside a transaction."""
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables of an archive, inside a transaction."""
     for statement in SCHEMA.split(";\n"):
         connection.execute(statement)
 
 
 class Row(NamedTuple):
-    """A row as it was read."""
+    """A row of a table."""
 
     cells: tuple[Any, ...]
-    """All its cells but the checksum."""
+    """All cells but the checksum."""
     intact: bool
-    """Whether the checksum is theirs; where version 1 kept none, true."""
+    """Whether the checksum matches the cells."""
 
 
-def rows(connection: sqlite3.Connection, table: str, version: int) -> Iterator[Row]:
-    """Yield the rows of a table in an archive of that version, in the order they were written."""
-    if version == 1:
-        for cells in connection.execute(f"SELECT * FROM {table}"):
-            yield Row(cells, intact=True)
-        return
+def read_table(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """Yield the rows of a table in the order in which they were written."""
     first = 1 if table in NUMBERED else 0
-    for *cells, noted in connection.execute(f"SELECT * FROM {table} ORDER BY rowid"):
-        yield Row(tuple(cells), intact=noted == checksum(cells[first:]))
+    for *cells, stored in connection.execute(f"SELECT * FROM {table} ORDER BY rowid"):
+        yield Row(tuple(cells), intact=stored == checksum(cells[first:]))

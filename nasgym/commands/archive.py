@@ -1,4 +1,4 @@
-"""`nasgym archive`: archives checked, merged, and written as tables for other programs."""
+"""`nasgym archive`: check archives, merge them, or export their trials as a table."""
 
 import json
 import sys
@@ -8,19 +8,19 @@ from typing import Annotated
 
 import tyro
 
-from nasgym.archive.check import Checked, check
+from nasgym.archive.check import CheckReport, check
 from nasgym.archive.export import export
-from nasgym.archive.merge import Merged, merge
+from nasgym.archive.merge import MergeReport, merge
 from nasgym.commands.terminal import say
 from nasgym.search.run import Run
 
-SAID = 20
-"""Children that came out differently of which a merger tells in words."""
+CONFLICTS_SHOWN = 20
+"""Maximum number of children with two outcomes that a merge prints."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Look for damage: in the file, in any row, in references and numbers. Exit code 1 if any."""
+    """Look for damage in the file, its rows, references and numbers. Exit code 1 if any."""
 
     archive: Annotated[Path, tyro.conf.Positional]
     """An archive, or the folder of a run."""
@@ -29,35 +29,35 @@ class Check:
 
     def main(self) -> None:
         """Check, and print a line for each fault."""
-        checked = check(_file(self.archive))
+        report = check(_file(self.archive))
         if self.json:
-            print(json.dumps(checked.to_plain()))
+            print(json.dumps(report.to_plain()))
         else:
-            for fault in checked.faults:
+            for fault in report.faults:
                 print(fault)
-            say(_words(checked))
-        if checked.faults:
+            say(_summary(report))
+        if report.faults:
             sys.exit(1)
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Write one archive with all runs of several, and each child once."""
+    """Write all runs of several archives to a new one, with each child once."""
 
     archives: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Archives, or folders of runs. Of a child that came out differently the first is kept."""
+    """Archives, or folders of runs. If a child has two outcomes, the first is kept."""
     into: Path
     """The new archive."""
     json: bool = False
     """Print JSON instead of text."""
 
     def main(self) -> None:
-        """Merge, and say what became of it."""
-        merged = merge([_file(path) for path in self.archives], self.into)
+        """Merge, and print a summary."""
+        report = merge([_file(path) for path in self.archives], self.into)
         if self.json:
-            print(json.dumps(merged.to_plain()))
+            print(json.dumps(report.to_plain()))
         else:
-            _print(merged)
+            _print(report)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Export:
     archive: Annotated[Path, tyro.conf.Positional]
     """An archive, or the folder of a run."""
     out: Path
-    """The table, as .csv or .jsonl."""
+    """The table: a .csv or .jsonl file."""
 
     def main(self) -> None:
         """Write the table."""
@@ -83,33 +83,33 @@ class ArchiveCommand:
     """What to do."""
 
     def main(self) -> None:
-        """Do it."""
+        """Run the action."""
         self.action.main()
 
 
 def _file(path: Path) -> Path:
-    """Return the archive that is meant: `path`, or that of the run in the folder `path`."""
+    """Return `path`, or the archive of the run if `path` is a folder."""
     if not path.is_dir():
         return path
     return Run(path).archive_path if (path / "search.json").exists() else path / "archive.db"
 
 
-def _words(checked: Checked) -> str:
-    looked = ", ".join(f"{count:,} {table}" for table, count in checked.rows.items())
-    faults = len(checked.faults)
+def _summary(report: CheckReport) -> str:
+    checked = ", ".join(f"{count:,} {table}" for table, count in report.rows.items())
+    faults = len(report.faults)
     found = f"{faults} fault{'s' * (faults > 1)}" if faults else "no fault"
-    return f"{checked.archive}: {found} (version {checked.version}; {looked or 'nothing read'})"
+    return f"{report.archive}: {found} (version {report.version}; {checked or 'nothing read'})"
 
 
-def _print(merged: Merged) -> None:
-    for one in merged.renamed:
-        say(f"run {one.before!r} of {one.archive} is {one.now!r} now")
-    for other in merged.differing[:SAID]:
-        say(f"child {other.key}: {other.kept}; left out {other.left_out}, of {other.archive}")
-    if len(merged.differing) > SAID:
-        say(f"and {len(merged.differing) - SAID:,} more children that came out differently")
+def _print(report: MergeReport) -> None:
+    for run in report.renamed:
+        say(f"run {run.before!r} of {run.archive} is now {run.now!r}")
+    for child in report.differing[:CONFLICTS_SHOWN]:
+        say(f"child {child.key}: {child.kept}; left out {child.left_out}, of {child.archive}")
+    if len(report.differing) > CONFLICTS_SHOWN:
+        say(f"and {len(report.differing) - CONFLICTS_SHOWN:,} more children with two outcomes")
     say(
-        f"{merged.archive}: {merged.runs} runs, {merged.trials:,} trials, {merged.children:,} "
-        f"children ({merged.shared:,} of them in more than one archive, {len(merged.differing):,} "
+        f"{report.archive}: {report.runs} runs, {report.trials:,} trials, {report.children:,} "
+        f"children ({report.shared:,} of them in more than one archive, {len(report.differing):,} "
         f"with another outcome)"
     )

@@ -24,7 +24,7 @@ from nasgym.search.estimate import Cost, announcement, can_estimate, estimate, t
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.search.signals import Interrupted
-from nasgym.tracking import Detached, Mirror, chosen
+from nasgym.tracking import BackgroundMirror, Mirror, create_mirrors
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Search:
     def main(self) -> None:
         """Run the search and say what it found."""
         run = self._run()
-        mirrors = chosen(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
+        mirrors = create_mirrors(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
         try:
             if self.estimate:
                 self._print_estimate(estimate(run.plan))

@@ -1,4 +1,4 @@
-"""`nasgym track`: a run that exists, shown in Weights & Biases or TensorBoard."""
+"""`nasgym track`: show an existing run in Weights & Biases or TensorBoard."""
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import tyro
 from nasgym.commands.terminal import say
 from nasgym.search.entropy import saved_entropy
 from nasgym.search.run import Run
-from nasgym.tracking import MirrorError, chosen
+from nasgym.tracking import MirrorError, create_mirrors
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Track:
     wandb: str | None = None
     """Show it in Weights & Biases: offline or online."""
     tensorboard: bool = False
-    """Write it for TensorBoard, into FOLDER/tensorboard; what is there already counts no more."""
+    """Write it for TensorBoard to FOLDER/tensorboard, replacing earlier steps there."""
 
     def main(self) -> None:
-        """Show the run and say how much of it there is."""
+        """Show the run, and print the number of its children."""
         run = Run(self.folder)
-        mirrors = chosen(self.wandb, self.tensorboard, self.folder, asdict(run.plan))
+        mirrors = create_mirrors(self.wandb, self.tensorboard, self.folder, asdict(run.plan))
         if not mirrors:
             raise MirrorError("say where: --wandb offline, --wandb online or --tensorboard")
         with closing(run.archive()) as archive:

@@ -1,21 +1,22 @@
-"""Mirrors of the archive in Weights & Biases and TensorBoard: for looking at, never the record."""
+"""Mirrors show the archive in Weights & Biases and TensorBoard; the archive stays the record."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nasgym.tracking.detached import Detached
+from nasgym.tracking.background import BackgroundMirror
 from nasgym.tracking.mirror import Mirror, MirrorError
 from nasgym.tracking.tensorboard import TensorBoardMirror
 from nasgym.tracking.wandb import WandbMirror
 
 
-def chosen(
+def create_mirrors(
     wandb: str | None, tensorboard: bool, folder: Path, plan: Mapping[str, Any]
 ) -> list[Mirror]:
-    """Return the mirrors asked for of the run in `folder`, which follows `plan`; none is open.
+    """Return the requested mirrors of the run in `folder`, not yet open.
 
-    Raises MirrorError, in one line, for a mode of W&B there is not or a package that is missing.
+    `wandb` is "offline", "online" or None; `plan` is shown beside the trials. Raises MirrorError,
+    in one line, for an unknown mode of W&B or a missing package.
     """
     mirrors: list[Mirror] = []
     if wandb is not None:
@@ -25,4 +26,11 @@ def chosen(
     return mirrors
 
 
-__all__ = ["Detached", "Mirror", "MirrorError", "TensorBoardMirror", "WandbMirror", "chosen"]
+__all__ = [
+    "BackgroundMirror",
+    "Mirror",
+    "MirrorError",
+    "TensorBoardMirror",
+    "WandbMirror",
+    "create_mirrors",
+]

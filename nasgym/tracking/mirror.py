@@ -1,4 +1,4 @@
-"""A mirror: a service that shows people a search, child by child, each under its number."""
+"""The interface of a mirror: a service that shows a search, trial by trial."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,46 +13,46 @@ from nasgym.crash_points import crash_point
 
 
 class MirrorError(Exception):
-    """A mirror that cannot show what it was asked to; the message is one line for the user."""
+    """A mirror cannot be created or failed; the message is one line for the user."""
 
 
 class Mirror(ABC):
-    """What shows trials outside the archive.
+    """Shows trials in an external service.
 
-    Between `open` and `close` one thread calls its methods; any of them may fail or take as long
-    as it likes: `Detached` keeps that from a search.
+    One thread calls all methods but `abandon`. Any of them may fail or hang: `BackgroundMirror`
+    protects a search from that.
     """
 
     name: ClassVar[str]
-    """What the service is called."""
+    """Name of the service."""
 
     best: float = -inf
-    """The highest reward so far: the picture of a child is shown if its reward is higher."""
-    patience: float = inf
-    """Seconds that anybody waits for `close`."""
+    """Highest reward so far; the picture of a child with a higher one is shown."""
+    close_timeout: float = inf
+    """Seconds that the caller waits for `close`."""
 
     @abstractmethod
     def open(self, first: int) -> None:
-        """Begin to show trials from number `first` on, in place of those shown before."""
+        """Begin to show trials from number `first` on, replacing any that were shown before."""
 
     @abstractmethod
     def log(self, number: int, numbers: Mapping[str, float], tokens: str) -> None:
-        """Show the numbers of a trial, and its string."""
+        """Show the measurements of a trial, and its tokens separated by spaces."""
 
     @abstractmethod
     def draw(self, number: int, pixels: NDArray[np.uint8]) -> None:
-        """Show the picture, (height, width, 3), of a child better than all before."""
+        """Show the picture, (height, width, 3), of a child better than all before it."""
 
     @abstractmethod
     def close(self) -> None:
-        """Bring out what is still on its way, and end."""
+        """Send all that is still buffered, and close."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """End at once what the program would wait for when it ends; another thread may hang."""
+        """Kill whatever would delay the exit of the program, while another thread may hang."""
 
     def show(self, trial: Trial, entropy: float | None = None) -> None:
-        """Show a trial and, if the agent has a policy, its entropy then, in nats a decision."""
+        """Show a trial, and the entropy of the agent's policy, if any, in nats per decision."""
         numbers = measures(trial) | ({} if entropy is None else {"entropy": entropy})
         self.log(trial.number, numbers, " ".join(map(str, trial.tokens)))
         crash_point("mid_mirror")
@@ -61,25 +61,25 @@ class Mirror(ABC):
             self.draw(trial.number, _picture(trial))
 
     def show_all(self, trials: Sequence[Trial], entropy: Sequence[tuple[int, float]] = ()) -> None:
-        """Show all `trials` from beginning to end; `entropy` is what `Agent.entropy` returned.
+        """Open, show all `trials`, and close; `entropy` is as `Agent.entropy` returns it.
 
-        Raises MirrorError, in one line, for whatever fails.
+        Raises MirrorError, in one line, for any failure.
         """
-        coming = list(reversed(entropy))
-        known = None
+        upcoming = list(reversed(entropy))
+        latest = None
         try:
             self.open(0)
             for trial in trials:
-                while coming and coming[-1][0] <= trial.number:
-                    known = coming.pop()[1]
-                self.show(trial, known)
+                while upcoming and upcoming[-1][0] <= trial.number:
+                    latest = upcoming.pop()[1]
+                self.show(trial, latest)
             self.close()
         except Exception as error:
-            raise MirrorError(f"{self.name} failed: {in_a_line(error)}") from error
+            raise MirrorError(f"{self.name} failed: {one_line(error)}") from error
 
 
 def measures(trial: Trial) -> dict[str, float]:
-    """Return all that is a number in a trial, by name."""
+    """Return all numbers of a trial, by name."""
     numbers = {
         name: value
         for name, value in trial.metrics.items()
@@ -95,8 +95,8 @@ def measures(trial: Trial) -> dict[str, float]:
     }
 
 
-def in_a_line(error: Exception) -> str:
-    """Return what `error` says, in one line."""
+def one_line(error: Exception) -> str:
+    """Return the message of `error` in one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

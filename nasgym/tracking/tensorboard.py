@@ -1,4 +1,4 @@
-"""The mirror in TensorBoard: event files below the folder of the run."""
+"""The mirror in TensorBoard: event files in the folder of the run."""
 
 import json
 import time
@@ -13,12 +13,15 @@ from nasgym.tracking.mirror import Mirror, MirrorError
 
 
 class TensorBoardMirror(Mirror):
-    """Every trial as a step; look at it with `tensorboard --logdir FOLDER`."""
+    """Writes every trial as a step; view them with `tensorboard --logdir FOLDER`."""
 
     name = "tensorboard"
 
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
-        """Prepare to write below `folder`; MirrorError if TensorBoard is not installed."""
+        """Prepare to write into `folder`/tensorboard.
+
+        Raises MirrorError if TensorBoard is not installed.
+        """
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
@@ -26,19 +29,20 @@ class TensorBoardMirror(Mirror):
                 f"TensorBoard needs {error.name}: pip install 'nasgym[tensorboard]'"
             ) from None
         self._folder, self._plan = folder / "tensorboard", plan
-        self._make: Any = SummaryWriter
+        self._writer_class: Any = SummaryWriter
         self._writer: Any = None
 
     def open(self, first: int) -> None:
-        """Begin an event file; the steps from `first` on in earlier files count no more."""
+        """Begin an event file; TensorBoard drops the steps from `first` on in earlier files."""
         self._await_another_second()
-        self._writer = self._make(str(self._folder), purge_step=first)
+        self._writer = self._writer_class(str(self._folder), purge_step=first)
         self._writer.add_text("plan", f"```\n{json.dumps(self._plan, indent=2)}\n```", first)
 
     def _await_another_second(self) -> None:
-        """Wait until the next event file is named after another second than all there are.
+        """Wait until no event file is named after the current second.
 
-        TensorBoard reads them in the order of their names, where ".10" is before ".9".
+        TensorBoard reads the files in the order of their names: the second, then a counter. In one
+        second, the tenth file would come before the ninth.
         """
         seconds = {file.name.split(".")[3] for file in self._folder.glob("events.out.tfevents.*")}
         while str(int(time.time())) in seconds:
@@ -55,8 +59,8 @@ class TensorBoardMirror(Mirror):
         self._writer.add_image("best", pixels, number, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Write all buffered events."""
         self._writer.close()
 
     def abandon(self) -> None:
-        """Do nothing: nobody waits for it."""
+        """Do nothing: the writer's thread does not delay the exit."""

@@ -1,4 +1,4 @@
-"""The mirror in Weights & Biases: one run there for each call of the command line."""
+"""The mirror in Weights & Biases: each call of the command line makes a W&B run."""
 
 import os
 from collections.abc import Mapping
@@ -14,29 +14,32 @@ from nasgym.tracking.mirror import Mirror, MirrorError
 
 MODES = ("offline", "online")
 
-SECONDS_TO_BEGIN = 10
-"""How long W&B may take to begin."""
+INIT_TIMEOUT = 10
+"""Seconds that W&B may take to start a run."""
 
 
 class WandbMirror(Mirror):
-    """Every trial as a step of a run of W&B; with "offline" nothing leaves the machine."""
+    """Logs every trial as a step of a W&B run; in mode "offline" no data leave the machine."""
 
     name = "wandb"
 
     def __init__(self, mode: str, folder: Path, plan: Mapping[str, Any]) -> None:
-        """Prepare a run named after `folder`, and below it; MirrorError for an unknown mode."""
+        """Prepare a W&B run named after `folder`, with its files there.
+
+        Raises MirrorError for an unknown mode.
+        """
         if mode not in MODES:
             raise MirrorError(f"wandb is {' or '.join(MODES)}, not {mode!r}")
-        # Telemetry leaves the machine even offline, and a program that ends waits for it.
+        # W&B sends error reports even offline, and they delay the exit of the program.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        import wandb  # not in the mirror's thread: it would import beside another import
+        import wandb  # here, so that the mirror's thread imports nothing beside this one
 
         self._wandb = wandb
         self._mode, self._folder, self._plan = mode, folder, plan
         self._run: Any = None
 
     def open(self, first: int) -> None:
-        """Begin the run."""
+        """Start the W&B run."""
         self._run = self._wandb.init(
             project="nasgym",
             name=self._folder.name,
@@ -44,8 +47,8 @@ class WandbMirror(Mirror):
             mode="offline" if self._mode == "offline" else "online",
             config=dict(self._plan),
             settings=self._wandb.Settings(
-                init_timeout=SECONDS_TO_BEGIN,
-                finish_timeout=self.patience if isfinite(self.patience) else 0,
+                init_timeout=INIT_TIMEOUT,
+                finish_timeout=self.close_timeout if isfinite(self.close_timeout) else 0,
                 console="off",
                 silent=True,
             ),
@@ -61,13 +64,13 @@ class WandbMirror(Mirror):
         self._run.log({"best": picture}, step=number)
 
     def close(self) -> None:
-        """End the run."""
+        """Finish the W&B run."""
         self._run.finish()
 
     def abandon(self) -> None:
-        """Kill W&B's own process, which a program that ends waits for as long as it may take."""
-        # W&B has no public way; with another release than that tested the program may wait. A
-        # program that was started by one with W&B speaks to that one's process, and has none.
+        """Kill W&B's service process, for which the program would wait at its exit."""
+        # Private attributes: the public `wandb.teardown` waits without limit. In a release without
+        # them the exit waits too. A service that another program started is left alone.
         with suppress(AttributeError, TypeError):
             connection: Any = self._wandb.setup()._connection
             connection._cleanup()

@@ -1,4 +1,4 @@
-"""What happens to files: bits flip, power is lost, disks are full."""
+"""Damage to files: flipped bits, power loss, full disks."""
 
 import random
 import shutil
@@ -11,7 +11,7 @@ import pytest
 
 
 def flip_bit(path: Path, rng: random.Random) -> tuple[int, int]:
-    """Flip one bit of a file; return (byte, bit): flipping it again mends the file."""
+    """Flip one random bit of a file; return its (byte, bit)."""
     with path.open("r+b") as file:
         byte, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
         file.seek(byte)
@@ -22,10 +22,10 @@ def flip_bit(path: Path, rng: random.Random) -> tuple[int, int]:
 
 
 def crash_images(database: Path, folder: Path, count: int, seed: int) -> Iterator[Path]:
-    """Yield `count` copies of an open database as a loss of power may leave it.
+    """Yield `count` copies of an open database as a power loss may leave it.
 
-    The log ends at a random byte; after it comes nothing, noise, or zeros. One copy is on the disk
-    at a time, in `folder`.
+    The log ends at a random byte, followed by nothing, noise or zeros. Each copy in `folder` is
+    deleted before the next.
     """
     rng = random.Random(seed)
     log = Path(f"{database}-wal").read_bytes()
@@ -41,7 +41,7 @@ def crash_images(database: Path, folder: Path, count: int, seed: int) -> Iterato
 
 @contextmanager
 def tiny_disk(folder: Path, megabytes: float) -> Iterator[Path]:
-    """Mount a disk of so many megabytes on `folder`; skip the test where one may not mount."""
+    """Mount a disk of `megabytes` on `folder`; skip the test if mounting is not allowed."""
     folder.mkdir(exist_ok=True)
     size = f"size={int(megabytes * 2**20)}"
     try:

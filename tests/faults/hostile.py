@@ -1,4 +1,4 @@
-"""What somebody who means harm puts into files, and how to tell whether any of it was executed."""
+"""Malicious contents of files, and a trap that shows whether any of it was executed."""
 
 import io
 import os
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 SCRIPT = "</style><script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;$\\x$[/red]"
-"""A name of anything: markup of a page, of a formula and of a terminal."""
+"""A name with markup of HTML, of formulas and of terminals."""
 
 
 class Trap:
-    """Whoever unpickles it makes a file."""
+    """An object whose unpickling creates a folder."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -24,7 +24,7 @@ class Trap:
 
 
 def blobs(mark: Path) -> dict[str, bytes]:
-    """Return bytes that are no tensors and plain data, by what they are."""
+    """Return bytes that are not a file of tensors and plain data, by description."""
     trap = Trap(mark)
     assert_works(trap)
     saved = io.BytesIO()
@@ -42,13 +42,13 @@ def blobs(mark: Path) -> dict[str, bytes]:
 
 
 def assert_works(trap: Trap) -> None:
-    """Spring the trap once, so that a mark which is missing later proves something."""
+    """Unpickle the trap once, to prove that it would leave its mark."""
     pickle.loads(pickle.dumps(trap))
     trap.mark.rmdir()
 
 
 def sb3_zip(trap: Trap) -> bytes:
-    """Return a file as `BaseAlgorithm.save` writes it, a trap among its data and its weights."""
+    """Return a file like those of `BaseAlgorithm.save`, with a trap in its data and weights."""
     content = io.BytesIO()
     weights = io.BytesIO()
     torch.save(trap, weights)

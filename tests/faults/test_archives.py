@@ -1,33 +1,30 @@
-"""Archives that are shared, damaged, or of an earlier version."""
+"""Archives that are shared, damaged, or of another version."""
 
 import json
-import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nasgym import Archive
-from nasgym.archive import VERSION
+from nasgym.archive import ArchiveError
 from nasgym.archive.check import check
 from nasgym.archive.schema import TABLES
-from tests.archive_files import full, old_archive
+from tests.archive_files import full, version_1
 from tests.faults.damage import flip_bit
 from tests.faults.table import Seen
 from tests.faults.tiers import Scale
-from tests.killing import ROOT, start
+from tests.killing import start
 
 PROCESSES, EVALUATIONS = 6, 150
 
 
 def rows(path: Path) -> Any:
-    """Return all rows of all tables; what cannot be read is an exception's name."""
+    """Return all rows of all tables; of an unreadable file the error."""
     found = {}
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
         database.text_factory = bytes
@@ -45,7 +42,7 @@ def test_f19_a_bit_that_matters_is_found(
 ) -> None:
     path, rng = full(tmp_path / "archive.db", trials=200), random.Random(seed)
     with closing(sqlite3.connect(path)) as database:
-        database.execute("VACUUM")  # as few bytes as can be that hold nothing
+        database.execute("VACUUM")  # leave as few unused bytes as possible
     sound, intact = rows(path), path.read_bytes()
     found, flips = 0, scale(100, 2_000)
     for _ in range(flips):
@@ -89,31 +86,12 @@ def test_f23_one_archive_serves_runs_of_many_processes(
     )
 
 
-OPEN = "import sys; from nasgym import Archive; Archive(sys.argv[1]).close()"
-
-
-@pytest.mark.fault("F25", "an archive of version 1 opened; kill -9 while it is migrated")
-def test_f25_an_archive_of_version_1_is_migrated_whole_or_not_at_all(
-    tmp_path: Path, seen: Seen
-) -> None:
-    path = old_archive(tmp_path)
-    with closing(Archive(path, read_only=True)) as archive:
-        trials, states = list(archive), list(archive.agent_states())
-    for point in ("mid_transaction", "before_commit", "after_commit"):
-        opened = subprocess.run(
-            [sys.executable, "-c", OPEN, path],
-            env=os.environ | {"NASGYM_CRASH_AT": point},
-            cwd=ROOT,
-        )
-        assert opened.returncode == -signal.SIGKILL
-        checked = check(path)
-        assert checked.faults == ()
-        assert checked.version == (VERSION if point == "after_commit" else 1)
-        with closing(Archive(path, read_only=True)) as archive:
-            assert (list(archive), list(archive.agent_states())) == (trials, states)
-    with closing(Archive(path)) as archive:
-        assert (list(archive), list(archive.agent_states())) == (trials, states)
-    with closing(Archive(tmp_path / "archive.db.v1", read_only=True)) as archive:
-        assert (list(archive), list(archive.agent_states())) == (trials, states)
-    assert check(tmp_path / "archive.db.v1").version == 1
-    seen(3, "version 1 or 2 after each kill, whole; read without being changed; a copy kept")
+@pytest.mark.fault("F25", "an archive of version 1 opened to read, to write, by a claim")
+def test_f25_an_archive_of_version_1_is_refused_and_unchanged(tmp_path: Path, seen: Seen) -> None:
+    path = version_1(tmp_path / "archive.db")
+    before = path.read_bytes()
+    for opened in (partial(Archive, read_only=True), Archive, Archive.claimed):
+        with pytest.raises(ArchiveError, match=r"archive version 1, .* begin a new archive$"):
+            opened(path)
+        assert path.read_bytes() == before and not list(tmp_path.glob("*.lock"))
+    seen(3, "refused in one line; the file unchanged, no lock left")

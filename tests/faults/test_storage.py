@@ -1,4 +1,4 @@
-"""The archive's file: cut off by a loss of power, on a full disk, amid leftovers, and read long."""
+"""The archive's file: power loss, a full disk, leftovers of a crash, and a long read."""
 
 import functools
 import random
@@ -32,7 +32,7 @@ def nest() -> Iterator[Nest]:
 
 
 def fill(archive: Archive, count: int, agent_every: int = 0) -> None:
-    """Record `count` trials, whose reward is their number, and the agent's state now and then."""
+    """Record `count` trials, whose reward is their number, and save the agent's state sometimes."""
     for number in range(len(archive), len(archive) + count):
         archive.store(f"key{number}", CHILD)
         archive.record([((number, 1), {"layers": number}, float(number), f"key{number}")])
@@ -46,7 +46,7 @@ def test_f03_a_power_loss_leaves_a_prefix(
 ) -> None:
     archive = Archive(tmp_path / "archive.db")
     fill(archive, 15, agent_every=4)
-    # What is checkpointed into the database itself is older than the log that is cut.
+    # Checkpoint these trials into the database, so that cutting the log cannot lose them.
     archive._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     fill(archive, 25, agent_every=4)
     truth, states = list(archive), {0: b"", **{n + 1: n.to_bytes(4) * 1000 for n in range(40)}}
@@ -100,7 +100,7 @@ FREE = {"SECONDS_A_CHILD": "0"}
 
 
 def search(folder: Path, agent: str, children: int = 400) -> tuple[str, ...]:
-    """Return what a nest is to do; the agent is small, so that the disk can be."""
+    """Return the arguments of a nest; a small agent fits on a small disk."""
     return (str(folder), agent, str(children), *(["hidden=4"] if agent == "reinforce" else []))
 
 
@@ -118,7 +118,7 @@ def undisturbed(nest: Nest, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 
 def stopped(nest: Nest, folder: Path, agent: str, **limit: str) -> int:
-    """Search until no more can be written; return how many trials were acknowledged, and kept."""
+    """Search until the disk is full; return the number of trials acknowledged, and kept."""
     life = nest.begin(*search(folder, agent), **FREE, **limit)
     assert life.end() == 2, life.errors
     assert life.errors.startswith(f"nasgym: {folder}/archive.db cannot be written: ")
@@ -218,10 +218,10 @@ def test_f24_a_long_read_blocks_nobody(tmp_path: Path, scale: Scale, seen: Seen)
     slowest = sorted(seconds)[int(0.99 * count)]
     assert slowest < 0.1
     assert largest < 50e6
-    # Without the reader the log begins anew, in the space that it has.
+    # Without the reader the log starts again in the space that it has.
     for number in range(count):
         busy(archive, number)
-    assert log.stat().st_size < max(largest + 1e6, 10e6)  # some were written before it began anew
+    assert log.stat().st_size < max(largest + 1e6, 10e6)  # the first rows came before that
     archive.close()
     seen(
         count,
@@ -231,7 +231,7 @@ def test_f24_a_long_read_blocks_nobody(tmp_path: Path, scale: Scale, seen: Seen)
 
 
 def busy(archive: Archive, number: int) -> float:
-    """Finish a child and now and then save an agent; return the seconds of a commit."""
+    """Finish a child, sometimes save an agent; return the seconds of a commit."""
     begun = time.monotonic()
     fill(archive, 1)
     seconds = (time.monotonic() - begun) / 2
