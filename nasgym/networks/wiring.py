@@ -1,4 +1,4 @@
-"""The wiring of a convolutional network: every connection and size, computed without building it."""
+"""The wiring of a convolutional network: connections and sizes, computed without building it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class LayerWiring:
     """The inputs and sizes of one layer."""
 
     sources: tuple[int, ...]
-    """Numbers of the outputs that the layer reads, concatenated along the channels in this order."""
+    """Numbers of the outputs that the layer reads, joined along the channels in this order."""
     in_channels: int
     """Total channels of the sources."""
     in_size: Size

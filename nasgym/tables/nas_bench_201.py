@@ -4,7 +4,7 @@ The values are those of NATS-Bench's topology space (Dong et al. 2021): after 12
 after 200 the mean over two or three.
 """
 
-from nasgym.spaces.tables import NASBench201Space
+from nasgym.spaces.nas_bench import NASBench201Space
 from nasgym.tables.columns import read
 from nasgym.tables.table import Table, TableError
 

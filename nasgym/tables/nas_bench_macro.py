@@ -7,7 +7,7 @@ on this table.
 
 import numpy as np
 
-from nasgym.spaces.tables import NASBenchMacroSpace
+from nasgym.spaces.nas_bench import NASBenchMacroSpace
 from nasgym.tables.columns import read
 from nasgym.tables.noise import one_seed
 from nasgym.tables.table import Table
