@@ -1,6 +1,6 @@
-"""Conformance checks for spaces, evaluators and agents of your own; ours pass them too.
+"""Conformance checks for your own spaces, evaluators and agents; the built-in ones pass them too.
 
-Each raises AssertionError, saying what is wrong, and returns nothing.
+Each check raises AssertionError with a message that says what is wrong, and returns nothing.
 """
 
 import itertools
@@ -14,12 +14,12 @@ import numpy as np
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.evaluation.evaluator import Evaluator
-from nasgym.spaces.base import SearchSpace
+from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.spaces.plain import digest
 
 
 def check_space(space: SearchSpace, *, seed: int = 0, samples: int = 100) -> None:
-    """Check that a space keeps its promises, on all strings of a small one, on samples else."""
+    """Check that a space does what SearchSpace documents: on all strings, or on samples."""
     rng = np.random.default_rng(seed)
     if space.size <= 2_000:
         strings = list(space)
@@ -33,10 +33,12 @@ def check_space(space: SearchSpace, *, seed: int = 0, samples: int = 100) -> Non
         _check_string(space, tokens, rng)
 
 
-def _check_string(space: SearchSpace, tokens: tuple[int, ...], rng: np.random.Generator) -> None:
+def _check_string(space: SearchSpace, tokens: Tokens, rng: np.random.Generator) -> None:
     assert space.contains(tokens), f"{tokens} was drawn but is not contained"
-    assert not space.contains((*tokens, 0)), f"{tokens} goes on after its end"
-    assert not space.contains(tokens[:-1]), f"{tokens} ends before its end"
+    illegal = ((token, *tokens[1:]) for token in (-1, len(space.first().options)))
+    for outside in ((*tokens, 0), tokens[:-1], *illegal):
+        assert not space.contains(outside), f"{outside} is contained, and so is {tokens}"
+        assert not _decodes(space, outside), f"decode does not raise ValueError for {outside}"
     assert len(tokens) <= space.max_length, f"{tokens} is longer than max_length"
     architecture = space.decode(tokens)
     assert digest(architecture) == digest(space.decode(tokens)), "decode is not deterministic"
@@ -51,33 +53,41 @@ def _check_string(space: SearchSpace, tokens: tuple[int, ...], rng: np.random.Ge
         assert neighbour != tokens and space.contains(neighbour), f"{neighbour} is no neighbour"
 
 
+def _decodes(space: SearchSpace, tokens: Tokens) -> bool:
+    try:
+        space.decode(tokens)
+    except ValueError:
+        return False
+    return True
+
+
 def check_evaluator(evaluator: Evaluator, architectures: Sequence[Any]) -> None:
-    """Check that a batch keeps its order and each evaluation depends on its child alone."""
+    """Check that a batch keeps its order, and that each evaluation depends only on its child."""
     together = [_outcome(one) for one in evaluator.evaluate(architectures)]
     alone = [_outcome(evaluator.evaluate([one])[0]) for one in architectures]
-    assert together == alone, "a batch gives something else than its architectures one by one"
+    assert together == alone, "a batch and its architectures one by one give different evaluations"
     backwards = [_outcome(one) for one in evaluator.evaluate(architectures[::-1])]
-    assert backwards == alone[::-1], "evaluations do not keep the order of the architectures"
+    assert backwards == alone[::-1], "evaluations are not in the order of the architectures"
 
 
 def _outcome(evaluation: Evaluation) -> Evaluation:
-    assert isinstance(evaluation, Evaluation), f"{evaluation!r} is no Evaluation"
+    assert isinstance(evaluation, Evaluation), f"{evaluation!r} is not an Evaluation"
     return replace(evaluation, seconds=0.0)
 
 
 def check_agent(make: Callable[[int], Any], space: SearchSpace, *, budget: int = 60) -> None:
-    """Check that an agent spends its budget, repeats itself by seed, and survives failed children.
+    """Check that an agent spends its budget, repeats itself by seed, and survives failures.
 
-    `make` is given a seed and returns the agent.
+    `make` takes a seed and returns the agent.
     """
     once, again = _strings(make(1), space, budget), _strings(make(1), space, budget)
     assert len(once) == budget, f"the agent finished {len(once)} of {budget} children"
-    assert once == again, "the same seed gave another search"
-    assert once != _strings(make(2), space, budget), "another seed gave the same search"
+    assert once == again, "the same seed gave two different searches"
+    assert once != _strings(make(2), space, budget), "two seeds gave the same search"
 
 
 class _Flaky:
-    """An evaluator that pays for small digests and fails every seventh child or so."""
+    """An evaluator whose accuracies come from digests; about one child in seven fails."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         return [self._one(int(digest(architecture)[:8], 16)) for architecture in architectures]
@@ -88,7 +98,7 @@ class _Flaky:
         return Evaluation(accuracy=number / 2**32)
 
 
-def _strings(agent: Any, space: SearchSpace, budget: int) -> list[tuple[int, ...]]:
+def _strings(agent: Any, space: SearchSpace, budget: int) -> list[Tokens]:
     envs = NASVectorEnv(space, _Flaky(), num_envs=4)
     with envs.study.limited_to(budget):
         agent.search(envs, budget)

@@ -147,7 +147,7 @@ def test_what_no_blocks_make_is_not_encoded() -> None:
         (ConvLayer(3, 3, 4),) * 6,
     ]
     for other in others:
-        with pytest.raises(ValueError, match="does not consist of blocks"):
+        with pytest.raises(ValueError, match="does not consist of the blocks"):
             TWO_ROWS.encode(ConvArchitecture(other))
     with pytest.raises(ValueError, match="the architecture has 2 layers, the space 3"):
         replace(TWO_ROWS, layers=3).encode(network)

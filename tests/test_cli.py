@@ -101,4 +101,4 @@ def test_an_archive_of_another_kind_is_named(
     assert code == 2 and "cannot be read as an archive" in err
     (tmp_path / "file.json").write_text('{"kind": "tree"')
     code, _, err = run(capsys, "show", str(tmp_path / "file.json"))
-    assert code == 2 and "is no JSON" in err
+    assert code == 2 and "is not JSON" in err

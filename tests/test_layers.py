@@ -131,14 +131,14 @@ def test_a_single_option_is_no_decision() -> None:
         ({"layer_types": ()}, "layer_types must be some of conv, max_pool, average_pool,"),
         ({"layer_types": ("conv", "dropout")}, "layer_types must be some of .*'dropout'"),
         ({"layer_options": {"pool_size": (2,)}}, "none of the other layer types has a 'pool_size'"),
-        ({"layer_options": [3]}, r"layer_options maps names to options, not \[3\]"),
+        ({"layer_options": [3]}, r"layer_options must map names to options, not \[3\]"),
         (
             {"layer_types": ("conv", "max_pool"), "layer_options": {"pool_size": (0,)}},
             "pool_size must be whole numbers from 1",
         ),
         ({"learning_rates": (0.1, 0.0)}, "learning_rates must be numbers above 0"),
         ({"learning_rates": (0.1, 0.1)}, "learning_rates holds an option twice"),
-        ({"layer_types": ("conv", "identity"), "block_layers": 3}, "are for convolutions alone"),
+        ({"layer_types": ("conv", "identity"), "block_layers": 3}, "need layer_types to be conv"),
         ({"block_layers": 0}, "must be whole numbers from 1 and extra_filters from 0"),
         ({"pooling": (2,)}, "must be whole numbers from 1 and extra_filters from 0"),
     ],
@@ -152,14 +152,14 @@ def test_a_mistake_in_the_options_is_named(options: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("space", "architecture", "message"),
     [
-        (ConvSpace(layers=1), ConvArchitecture((IdentityLayer(),)), "of the type 'identity'"),
+        (ConvSpace(layers=1), ConvArchitecture((IdentityLayer(),)), "has the type 'identity'"),
         (ConvSpace(layers=1), ConvArchitecture((ConvLayer(3, 3, 24, 2),)), "stride_height 2"),
         (ConvSpace(layers=1), ConvArchitecture((ConvLayer(3, 3, 24),), 0.1), "a learning rate"),
         (TYPED.with_layers(1), ConvArchitecture((IdentityLayer(),)), "None is none of the options"),
         (
             ConvSpace(layers=2, skip_connections=False),
             ConvArchitecture((ConvLayer(3, 3, 24), ConvLayer(3, 3, 24))),
-            r"layer 2 has inputs \(\), in this space it is \(1,\)",
+            r"layer 2 has inputs \(\), but the space has \(1,\)",
         ),
     ],
 )

@@ -220,7 +220,7 @@ def test_images_of_another_shape_are_refused() -> None:
 
 
 def test_build_names_what_it_does_not_know() -> None:
-    with pytest.raises(TypeError, match="build knows no dict"):
+    with pytest.raises(TypeError, match="cannot build a dict"):
         build({"kind": "conv", "layers": []})
 
 

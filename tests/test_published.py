@@ -21,7 +21,7 @@ from nasgym.benchmarks.experiments.nasbench201_protocol import (
 )
 from nasgym.data.download import data_folder
 from nasgym.spaces.base import Tokens
-from nasgym.spaces.tables import NASBench201Space
+from nasgym.spaces.nas_bench import NASBench201Space
 from nasgym.tables import Table
 from nasgym.testing import check_agent
 

@@ -131,7 +131,7 @@ def test_masks_are_found_through_wrappers() -> None:
         ({"reward": "speed"}, "reward 'speed' is none of"),
         ({"reward": 3}, "reward 3 is none of"),
         ({"reward": "perplexity"}, "reward 'perplexity' is for text"),
-        ({"skip_connections": "maybe"}, "skip_connections is true or false, not 'maybe'"),
+        ({"skip_connections": "maybe"}, "skip_connections must be true or false, not 'maybe'"),
         *[
             (options, "an option has a value of the wrong kind")
             for options in (

@@ -70,4 +70,4 @@ def test_the_front_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert f"{front[-1]['metrics']['parameters']:,}" in out
     assert_mistake(run(capsys, "show", tmp_path, "--pareto", "size"), "parameters, flops, latency")
     unknown = run(capsys, "show", tmp_path, "--pareto", "latency")
-    assert_mistake(unknown, "of no child")
+    assert_mistake(unknown, "no child of")

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,3 +176,13 @@ def test_strings_outside_the_space_are_named(tokens: tuple[int, ...], message: s
     with pytest.raises(ValueError, match=message):
         Stack().decode(tokens)
     assert not Stack().contains(tokens)
+
+
+class Unchecked(Stack):
+    def decode(self, tokens: Sequence[int]) -> list[list[Any]]:
+        return [list(tokens)]
+
+
+def test_a_decode_that_accepts_other_strings_fails_the_conformance_check() -> None:
+    with pytest.raises(AssertionError, match="decode does not raise ValueError for"):
+        check_space(Unchecked())

@@ -225,9 +225,9 @@ def test_impossible_spaces_are_refused(options: dict[str, Any], message: str) ->
 
 def test_an_architecture_of_another_kind_has_no_string() -> None:
     cell, network = zoo.NAS_CELL, zoo.NAS_V1
-    with pytest.raises(ValueError, match="is no cell of a tree"):
+    with pytest.raises(ValueError, match="is not a RecurrentArchitecture"):
         RecurrentSpace().encode(zoo.LSTM)
-    with pytest.raises(ValueError, match="is no cell of a tree"):
+    with pytest.raises(ValueError, match="is not a RecurrentArchitecture"):
         RecurrentSpace().encode(network)
-    with pytest.raises(ValueError, match="is no convolutional network"):
+    with pytest.raises(ValueError, match="is not a ConvArchitecture"):
         ConvSpace(layers=15).encode(cell)

@@ -27,7 +27,10 @@ Matrix = NDArray[np.float64]
 def differing(space: SearchSpace, one: Tokens, other: Tokens) -> int:
     """Count the places where two strings differ, or where only one of them has a decision."""
     a, b = (
-        {decision.place: decision.options[token] for decision, token in deepest(space).begin(each)}
+        {
+            decision.key: decision.options[token]
+            for decision, token in deepest(space).walk_prefix(each)
+        }
         for each in (one, other)
     )
     return sum(

@@ -41,14 +41,14 @@ class Likeness:
         self._automaton = deepest(space).automaton
         self._forms: dict[Tokens, Form] = {}
         decisions = self._automaton.decisions
-        places = {place: number for number, place in enumerate({one.place: 0 for one in decisions})}
+        places = {place: number for number, place in enumerate({one.key: 0 for one in decisions})}
         columns: dict[Hashable, int] = {}
         self._place = np.zeros(len(decisions), np.int64)
         self._column = np.zeros((len(decisions), self._automaton.mask.shape[1]), np.int64)
         for state, decision in enumerate(decisions):
-            self._place[state] = places[decision.place]
+            self._place[state] = places[decision.key]
             for token, option in enumerate(decision.options):
-                column = columns.setdefault((decision.place, option), len(places) + len(columns))
+                column = columns.setdefault((decision.key, option), len(places) + len(columns))
                 self._column[state, token] = column
         self._absent, self._width = len(places), len(places) + len(columns)
 

@@ -177,7 +177,7 @@ def _places(automaton: Automaton) -> tuple[list[str], list[tuple[Hashable, ...]]
     places = np.full(len(automaton.decisions), -1, dtype=np.int64)
     translated = np.zeros_like(automaton.successor)
     for state, decision in enumerate(automaton.decisions):
-        number = numbers.setdefault(decision.place, len(numbers))
+        number = numbers.setdefault(decision.key, len(numbers))
         places[state] = number
         if number == len(options):
             options.append({})

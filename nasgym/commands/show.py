@@ -1,4 +1,4 @@
-"""`nasgym show`: networks, found and published, as text and picture."""
+"""`nasgym show`: found and published networks as text and picture."""
 
 import json
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ class Show:
     target: Annotated[Path, tyro.conf.Positional]
     """A run's folder, a file with an architecture as JSON, or a name of the zoo such as nas-v1."""
     top: int = 5
-    """How many children of a run to list."""
+    """Number of children of a run to list."""
     pareto: str | None = None
-    """List those that none beats in quality and cost: parameters, flops or latency."""
+    """List the Pareto front of quality and this cost: parameters, flops or latency."""
     picture: Path | None = None
-    """Where to draw the network, as .png, .svg or .pdf. [the run's best.png]"""
+    """File to draw the network to: .png, .svg or .pdf."""
     json: bool = False
     """Print JSON instead of text."""
 
@@ -81,27 +81,27 @@ class Show:
         return listed[best].architecture, captured.get()
 
     def _front(self, archive: Archive) -> list[Trial]:
-        """Return the front over the cost asked for, the cheapest child first."""
+        """Return the Pareto front over the cost, the cheapest child first."""
         if self.pareto not in COSTS:
-            raise ValueError(f"pareto is {', '.join(COSTS)}, not {self.pareto!r}")
+            raise ValueError(f"pareto must be one of {', '.join(COSTS)}, not {self.pareto!r}")
         outlines = front(archive.outlines([self.pareto, "perplexity"]), self.pareto)
         found = [trial for one in outlines for trial in archive[one.number : one.number + 1]]
         if not found:
-            raise SearchError(f"of no child in {self.target} is the {self.pareto} known")
+            raise SearchError(f"no child of {self.target} has a known {self.pareto}")
         return found
 
     def _published(self) -> tuple[Any, str]:
-        """Return the architecture of the zoo that is meant, and its size."""
+        """Return the plain architecture from the zoo, and its size in words."""
         name = str(self.target)
         if name not in zoo.ARCHITECTURES:
             hint = did_you_mean(name, zoo.ARCHITECTURES)
-            raise FileNotFoundError(f"{name!r} is no file, no folder and not in the zoo{hint}")
+            raise FileNotFoundError(f"{name!r} is neither a file, a folder nor in the zoo{hint}")
         architecture = zoo.by_name(name)
         return plain(architecture), "" if self.json else f"{_size(architecture)}\n"
 
 
 def _size(architecture: Any) -> str:
-    """Return in words how many parameters an architecture of the zoo has."""
+    """Return the number of parameters of an architecture of the zoo, in words."""
     match architecture:
         case ConvArchitecture():
             return f"{parameters(architecture):,} parameters for CIFAR-10\n"
@@ -111,11 +111,11 @@ def _size(architecture: Any) -> str:
 
 
 def _read_architecture(path: Path) -> Any:
-    """Return the plain architecture in a file: bare, or under "architecture" as in `best.json`."""
+    """Return the plain architecture in a file: at top level, or under "architecture"."""
     try:
         data = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not JSON: {error}") from None
     return data.get("architecture", data) if isinstance(data, dict) else data
 
 

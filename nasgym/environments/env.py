@@ -287,6 +287,6 @@ def render(mode: str | None, space: SearchSpace, tokens: Tokens) -> Any:
     else:
         subject = {
             f"{decision.name}, layer {decision.layer}": decision.options[token]
-            for decision, token in space.begin(tokens)
+            for decision, token in space.walk_prefix(tokens)
         }
     return drawing.text(subject) if mode == "ansi" else drawing.rgb(subject)

@@ -1,4 +1,4 @@
-"""Networks: from an architecture to a torch module, and what it costs before it is built."""
+"""Networks: the torch module of an architecture, and its cost without building it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from nasgym.networks.recurrent import NASCell, RecurrentNetwork, TreeCell
 
 WITH_TORCH = ("NASCell", "RecurrentNetwork", "TreeCell")
-"""Classes of `nasgym.networks.recurrent` that can be imported from here; torch only then is."""
+"""Classes of `nasgym.networks.recurrent`, imported lazily because they import torch."""
 
 
 def build(architecture: Any, *sizes: Any, **options: Any) -> "nn.Module":
-    """Return the network that `architecture` describes, with weights drawn from torch's generator.
+    """Return the network of `architecture`, with initial weights from torch's default generator.
 
-    A ConvArchitecture becomes a ConvNetwork, with `input_shape=(3, 32, 32), outputs=10`: it maps
-    images (N, channels, height, width) to logits (N, outputs). A recurrent cell becomes the
-    LanguageModel around it, with `vocabulary, hidden` and more: it maps tokens (time, N) to logits
-    (time, N, vocabulary) and a state. Raises ValueError, in one line, if the architecture cannot
-    be built, TypeError if it is none that is known.
+    A ConvArchitecture gives a ConvNetwork, whose further arguments are `input_shape=(3, 32, 32)`
+    and `outputs=10`; it maps images (N, channels, height, width) to logits (N, outputs). A
+    recurrent cell gives a LanguageModel, with the arguments `vocabulary`, `hidden` and more; it
+    maps tokens (time, N) to logits (time, N, vocabulary) and a state. Raises ValueError, in one
+    line, if the architecture cannot be built, and TypeError if its class is unknown.
     """
     match architecture:
         case ConvArchitecture():
@@ -35,7 +35,7 @@ def build(architecture: Any, *sizes: Any, **options: Any) -> "nn.Module":
 
             return LanguageModel(architecture, *sizes, **options)
     raise TypeError(
-        f"build knows no {type(architecture).__name__}: "
+        f"cannot build a {type(architecture).__name__}: "
         f"read plain data with nasgym.spaces.read first"
     )
 

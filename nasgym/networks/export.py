@@ -1,4 +1,4 @@
-"""A trained network as a file that runs without this package: torch.export or ONNX."""
+"""Export of trained networks to files that run without this package: torch.export or ONNX."""
 
 import io
 import logging
@@ -15,73 +15,73 @@ from nasgym.networks.conv import ConvNetwork
 from nasgym.networks.language import LanguageModel
 
 FORMATS = ("pt2", "onnx")
-"""What a network can be exported to, also the ends of the file's name."""
+"""Export formats, which are also the file suffixes."""
 
 TOLERANCE = 1e-4
-"""How far an output may be off, as a share of the largest, or of 1 if all are smaller."""
+"""Maximum error of an output, relative to the largest output or to 1, whichever is larger."""
 
 BATCHES = (1, 2, 5)
-"""Sizes of the batches that a file is checked with."""
+"""Batch sizes to check a file with."""
 
 Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
-"""What a loaded file does: inputs to outputs."""
+"""A loaded file: maps inputs to outputs."""
 
 
 class ExportError(ValueError):
-    """A network that cannot be exported as asked; the message is one line for the user."""
+    """The network cannot be exported as requested; the message is one line for the user."""
 
 
-class Step(nn.Module):
-    """A language model one or a few tokens at a time, its state as plain tensors.
+class LanguageModelStep(nn.Module):
+    """A language model with its state as separate tensors, to run on a few tokens at a time.
 
-    Maps tokens (time, n) and h and c of every layer, (layers, n, hidden) each, to the logits (time,
-    n, vocabulary) and the new h and c.
+    Maps tokens (time, n) and h and c of all layers, (layers, n, hidden) each, to logits (time, n,
+    vocabulary) and the new h and c.
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        """Take the weights of `model`."""
+        """Wrap `model`."""
         super().__init__()
         self.model = model
 
     def forward(self, tokens: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits after each token, and h and c after the last."""
+        """Return the logits after each token, and h and c after the last token."""
         logits, (h, c) = self.model(tokens, (h, c))
         return logits, h, c
 
 
 def export_network(network: nn.Module, path: Path) -> float:
-    """Export a ConvNetwork, or a LanguageModel as a `Step` of one token; see `export`.
+    """Export a ConvNetwork, or a LanguageModel as a `LanguageModelStep` of one token; see `export`.
 
-    A ConvNetwork reads images that are standardised as in its training.
+    The exported ConvNetwork expects images that are standardised as in its training.
     """
     noise = torch.Generator().manual_seed(0)
     if isinstance(network, ConvNetwork):
         return export(network, [torch.randn(2, *network.input_shape, generator=noise)], path)
     if not isinstance(network, LanguageModel):
-        raise ExportError(f"there is no export of a {type(network).__name__}")
+        raise ExportError(f"cannot export a {type(network).__name__}")
     words, hidden = network.embedding.weight.shape
     layers = len(network.recurrent.cells)
     tokens = torch.randint(words, (1, 2), generator=noise)
     state = [torch.rand(layers, 2, hidden, generator=noise) for _ in "hc"]
-    return export(Step(network), [tokens, *state], path, batch=1)
+    return export(LanguageModelStep(network), [tokens, *state], path, batch=1)
 
 
 def export(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int = 0) -> float:
-    """Write `network` to `path`, .pt2 or .onnx, to be evaluated; return how far it is off.
+    """Write `network`, in evaluation mode, to `path` (.pt2 or .onnx); return its largest error.
 
-    `example` are its inputs on the CPU, whose dimension `batch` may have any size in the file. The
-    file is loaded again and run on batches of several sizes; the greatest difference between an
-    output and the network's is returned. Raises ExportError, and leaves no file, if it is above
-    TOLERANCE or something is missing.
+    `example` holds inputs on the CPU; their dimension `batch` has any size in the file. The file is
+    loaded again and run on batches of several sizes; the error is the largest difference between
+    its outputs and those of the network. Raises ExportError and leaves no file if that is above
+    TOLERANCE or a package is missing.
     """
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise ExportError(f"{path} must end in {' or '.join(f'.{name}' for name in FORMATS)}")
-    network = _frozen(network)
+    network = _evaluation_copy(network)
     write, load = (_write_onnx, _load_onnx) if kind == "onnx" else (_write_pt2, _load_pt2)
     with torch.no_grad(), replacing(path) as part:
         write(network, example, part, batch)
-        difference, scale = _compared(network, load(part), example, batch)
+        difference, scale = _largest_difference(network, load(part), example, batch)
         if not difference <= TOLERANCE * scale:
             raise ExportError(
                 f"the exported network is off by {difference:.2g} in outputs up to {scale:.2g}: "
@@ -90,18 +90,18 @@ def export(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int
     return difference
 
 
-def _frozen(network: nn.Module) -> nn.Module:
-    """Return a copy to evaluate, its tensors as torch.export wants them: whole and contiguous."""
-    frozen = deepcopy(network).eval().requires_grad_(False)
-    for tensor in (*frozen.parameters(), *frozen.buffers()):
+def _evaluation_copy(network: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode, with the contiguous tensors that torch.export needs."""
+    copy = deepcopy(network).eval().requires_grad_(False)
+    for tensor in (*copy.parameters(), *copy.buffers()):
         tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
-    return frozen
+    return copy
 
 
-def _compared(
+def _largest_difference(
     network: nn.Module, run: Run, example: Sequence[Tensor], batch: int
 ) -> tuple[float, float]:
-    """Return the greatest difference of an output, and the greatest output or 1."""
+    """Return the largest difference between two outputs, and the largest output or 1."""
     difference, scale = 0.0, 1.0
     for size in BATCHES:
         rows = torch.arange(size) % example[0].shape[batch]
@@ -117,7 +117,7 @@ def _compared(
 def _write_pt2(network: nn.Module, example: Sequence[Tensor], path: Path, batch: int) -> None:
     sizes = [{batch: torch.export.Dim.AUTO} for _ in example]
     program = torch.export.export(network, tuple(example), dynamic_shapes=tuple(sizes))
-    content = io.BytesIO()  # torch's own writer ends the process where a disk is full
+    content = io.BytesIO()  # torch's own writer ends the process if the disk is full
     torch.export.save(program, content)
     path.write_bytes(content.getbuffer())
 
@@ -138,9 +138,11 @@ def _write_onnx(network: nn.Module, example: Sequence[Tensor], path: Path, batch
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ExportError(f"ONNX needs {error.name}: pip install 'nasgym[onnx]'") from None
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, we do not
+    logging.getLogger("torch.onnx").setLevel(
+        logging.ERROR
+    )  # it warns about torchvision, which is not needed
     sizes = [{batch: torch.export.Dim.AUTO} for _ in example]
-    with warnings.catch_warnings(action="ignore"):  # its own, about its own insides
+    with warnings.catch_warnings(action="ignore"):  # about its internals
         torch.onnx.export(
             network,
             tuple(example),

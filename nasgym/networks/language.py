@@ -1,4 +1,4 @@
-"""The language model around a recurrent cell: embedding, layers of the cell, softmax."""
+"""The language model around a recurrent cell: embedding, layers of the cell, decoder."""
 
 import torch
 import torch.nn.functional as F
@@ -8,17 +8,17 @@ from nasgym.networks.language_size import Cell
 from nasgym.networks.recurrent import RecurrentNetwork
 
 State = tuple[Tensor, Tensor]
-"""What a model remembers of the text so far: h and c of every layer, (layers, n, hidden) each."""
+"""The recurrent state after a text: h and c of all layers, (layers, n, hidden) each."""
 
 
 class LanguageModel(nn.Module):
-    """Predicts every next token of a text (Zoph & Le 2017, section 4.2).
+    """Predicts the next token at every position of a text (Zoph & Le 2017, section 4.2).
 
-    Maps tokens (time, n), whole numbers below `vocabulary`, to the logits of the tokens after them,
-    (time, n, vocabulary). In training, dropout is variational (Gal 2015): one mask for all steps
-    of a call, on the input of every layer and on the output (`dropout`) and on the recurrent
-    connections (`recurrent_dropout`), and whole words of the embedding are left out
-    (`embedding_dropout`). Masks and initial weights come from torch's default generator.
+    Maps tokens (time, n), whole numbers below `vocabulary`, to the logits of the next tokens,
+    (time, n, vocabulary). Dropout in training is variational (Gal 2015): each call draws one mask
+    for all time steps. `dropout` applies to the input of every layer and to the output,
+    `recurrent_dropout` to the recurrent connections, and `embedding_dropout` drops whole words.
+    Masks and initial weights come from torch's default generator.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class LanguageModel(nn.Module):
         init: float = 0.05,
         embedding_init: float | None = None,
     ) -> None:
-        """Build the model, its weights uniform in [-init, init] and its biases 0.
+        """Build the model, with weights uniform in [-init, init] and biases 0.
 
-        `embedding_init` is for the embedding if that is to have another range. With
-        `shared_embeddings` the softmax uses the weights of the embedding, and there is one range.
+        `embedding_init` replaces `init` for the embedding. With `shared_embeddings` the decoder
+        uses the weights of the embedding, and `embedding_init` has no effect.
         """
         super().__init__()
         self.dropout, self.embedding_dropout = dropout, embedding_dropout
@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -embedding_init, embedding_init)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the logits after each token, and the state after the last."""
+        """Return the logits after each token, and the state after the last token."""
         embedded = F.embedding(tokens, self._words(self.embedding.weight))
         output, state = self.recurrent(embedded, state)
         if self.training and self.dropout:
@@ -72,7 +72,7 @@ class LanguageModel(nn.Module):
         return logits, state
 
     def _words(self, weight: Tensor) -> Tensor:
-        """Return the embedding without the words that are left out this time."""
+        """Return the embedding, in training with some words dropped."""
         if not (self.training and self.embedding_dropout):
             return weight
         return F.dropout(torch.ones_like(weight[:, :1]), self.embedding_dropout) * weight

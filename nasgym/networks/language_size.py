@@ -1,4 +1,4 @@
-"""The size of a language model: its parameters, known without building it, and a size to order."""
+"""The number of parameters of a language model, and the hidden size for a given number."""
 
 from bisect import bisect_left
 
@@ -7,7 +7,7 @@ from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 Cell = RecurrentArchitecture | LSTMArchitecture
 
 HIDDEN_STEP = 4
-"""Hidden sizes that are chosen are multiples of this, which processors read at once."""
+"""`hidden_for` returns multiples of this, which vector instructions process at once."""
 
 
 def parameters(
@@ -35,10 +35,7 @@ def hidden_for(
     layers: int = 2,
     shared_embeddings: bool = False,
 ) -> int:
-    """Return the hidden size with which a LanguageModel comes nearest to `target` parameters.
-
-    It is a multiple of HIDDEN_STEP.
-    """
+    """Return the multiple of HIDDEN_STEP that gives a LanguageModel about `target` parameters."""
 
     def count(step: int) -> int:
         return parameters(
@@ -55,13 +52,13 @@ def hidden_for(
 
 
 def check_target(target: int, vocabulary: int, shared_embeddings: bool) -> None:
-    """Raise ValueError, in one line, if the words alone take more than twice `target` parameters.
+    """Raise ValueError, in one line, if the words alone need more than twice `target` parameters.
 
-    Then no hidden size comes near it.
+    No hidden size comes near the target then.
     """
     least = (1 if shared_embeddings else 2) * vocabulary * HIDDEN_STEP
     if least > 2 * target:
         raise ValueError(
-            f"the {vocabulary:,} words of the text alone have {least:,} parameters or more: "
+            f"the {vocabulary:,} words of the text alone need {least:,} parameters or more: "
             f"{target:,} in all cannot be met"
         )

@@ -1,4 +1,4 @@
-"""The modules of a network's layers, one function a layer type."""
+"""The torch modules of layers: one function per layer type."""
 
 from functools import singledispatch
 
@@ -18,21 +18,21 @@ from nasgym.spaces.layers import (
 )
 
 SMALLEST_VARIANCE = 1e-8
-"""Added before the root, so that a constant map stays finite, and so does its gradient."""
+"""Added to the variance, so that constant maps have a finite result and gradient."""
 
 
 @singledispatch
 def module(layer: Layer, wired: LayerWiring) -> nn.Module:
-    """Return the module of `layer`; there is a function for each type.
+    """Return the module of `layer`; each layer type registers a function.
 
-    It maps (N, in_channels, *in_size) to (N, channels, *size), all as `wired` has them.
+    The module maps (N, in_channels, *in_size) to (N, channels, *size), with the sizes of `wired`.
     """
     raise TypeError(f"there is no module for {type(layer).__name__}")
 
 
 @module.register
 def _(layer: ConvLayer, wired: LayerWiring) -> nn.Module:
-    """Return one with He's initialisation in the form DenseNet uses (fan-out)."""
+    """Use He's initialisation with fan-out, as DenseNet does."""
     convolution = nn.Conv2d(
         wired.in_channels,
         layer.filters,
@@ -73,12 +73,12 @@ def _(layer: IdentityLayer, wired: LayerWiring) -> nn.Module:
 
 
 class AveragePool(nn.Module):
-    """Average pooling with SAME padding that does not count."""
+    """Average pooling with SAME padding, which does not count in the means."""
 
     covered: Tensor
 
     def __init__(self, layer: AveragePoolLayer, wired: LayerWiring) -> None:
-        """Work out which share of each window lies on the map."""
+        """Compute the share of each window that lies on the map."""
         super().__init__()
         pool = nn.AvgPool2d(layer.pool_size, layer.pool_stride, wired.padding)
         self.pool = nn.Sequential(*_uneven(wired, 0.0), pool)
@@ -92,13 +92,13 @@ class AveragePool(nn.Module):
 
 
 class LocalContrastNorm(nn.Module):
-    """Subtractive and divisive normalisation; the weights of a window sum to 1 at borders too."""
+    """Subtractive and divisive normalisation; weights are rescaled to sum to 1 at the borders."""
 
     window: Tensor
     covered: Tensor
 
     def __init__(self, layer: LocalContrastNormLayer, wired: LayerWiring) -> None:
-        """Draw the Gaussian window."""
+        """Compute the Gaussian window."""
         super().__init__()
         self.padding = wired.padding
         distance = torch.arange(layer.WINDOW) - layer.WINDOW // 2
@@ -109,7 +109,7 @@ class LocalContrastNorm(nn.Module):
         self.register_buffer("covered", covered, persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return `maps` normalised."""
+        """Return the normalised maps."""
         centred = maps - self._around(maps)
         deviation = (self._around(centred.square()) + SMALLEST_VARIANCE).sqrt()
         return centred / torch.maximum(deviation, deviation.mean((2, 3), keepdim=True))
@@ -121,6 +121,6 @@ class LocalContrastNorm(nn.Module):
 
 
 def _uneven(wired: LayerWiring, value: float) -> list[nn.Module]:
-    """Return the padding with `value` at the bottom and right that SAME needs more there."""
+    """Return the padding with `value` that SAME adds only at the bottom and right, if any."""
     rows, columns = wired.uneven
     return [nn.ConstantPad2d((0, columns, 0, rows), value)] if rows or columns else []

@@ -1,4 +1,4 @@
-"""Recurrent cells, one step at a time, and the network that runs layers of them over a text."""
+"""Recurrent cells for single steps, and the network that runs layers of cells over sequences."""
 
 import torch
 import torch.nn.functional as F
@@ -8,15 +8,16 @@ from nasgym.networks.unrolling import ACTIVATIONS, COMBINATIONS, unroll
 from nasgym.spaces.recurrent import LSTMArchitecture, Node, RecurrentArchitecture
 
 State = tuple[Tensor, Tensor]
-"""What is remembered between steps: h, the output, and c, the memory."""
+"""The recurrent state between steps: the output h and the memory c."""
 
 
 class TreeCell(nn.Module):
-    """One step of the cell that a RecurrentArchitecture describes (Zoph & Le 2017, section 3.4).
+    """One step of the cell of a RecurrentArchitecture (Zoph & Le 2017, section 3.4).
 
-    Called like torch.nn.LSTMCell: inputs (n, input_size) and a state (h, c), each (n, hidden_size),
-    zeros if there is none, give the next state. The leaves' weights lie below each other in
-    `weight_ih`, (base x hidden_size, input_size), and `weight_hh`; there are no biases.
+    Called like torch.nn.LSTMCell: maps inputs (n, input_size) and a state (h, c), each (n,
+    hidden_size) and zero by default, to the next state. The weights of all leaves are stacked in
+    `weight_ih`, (base x hidden_size, input_size), and `weight_hh`, (base x hidden_size,
+    hidden_size); there are no biases.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class TreeCell(nn.Module):
 
 
 class NASCell(nn.Module):
-    """One step of the cell that the search found, as in TensorFlow: zoo.NAS_CELL, written out.
+    """One step of the published cell, zoo.NAS_CELL, written out as in TensorFlow.
 
     Called like torch.nn.LSTMCell. With a `projection`, h has that size instead of `hidden_size`.
-    The `bias` is added to the products with h alone.
+    The `bias` is added only to the products with h.
     """
 
     def __init__(
@@ -86,14 +87,14 @@ class NASCell(nn.Module):
 
 
 class RecurrentNetwork(nn.Module):
-    """Layers of a recurrent cell, run over whole sequences.
+    """Layers of a recurrent cell that run over whole sequences.
 
-    Called like torch.nn.LSTM: inputs (time, n, input_size) and a state, h and c of every layer,
-    (num_layers, n, hidden_size) each, zeros if there is none, give the outputs of the last layer,
-    (time, n, hidden_size), and the state after the last step. In training, dropout is variational
-    (Gal 2015), one mask for all steps of a call: `dropout` on the input of every layer, not on the
-    output, and `recurrent_dropout` on h wherever the next step reads it. Masks and initial weights
-    come from torch's default generator.
+    Called like torch.nn.LSTM: maps inputs (time, n, input_size) and a state, h and c of all layers,
+    (num_layers, n, hidden_size) each and zero by default, to the outputs of the last layer, (time,
+    n, hidden_size), and the state after the last step. Dropout in training is variational (Gal
+    2015): each call draws one mask for all time steps. `dropout` applies to the input of every
+    layer, but not to the output, and `recurrent_dropout` to h where the next step reads it. Masks
+    and initial weights come from torch's default generator.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class RecurrentNetwork(nn.Module):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ) -> None:
-        """Build the layers, TreeCells or, for the LSTM, torch.nn.LSTMCells."""
+        """Build the layers: TreeCells, or torch.nn.LSTMCells for the LSTM."""
         super().__init__()
         self.hidden_size = hidden_size
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
@@ -119,7 +120,7 @@ class RecurrentNetwork(nn.Module):
         )
 
     def forward(self, input: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the outputs at every step of `input`, and the state after the last."""
+        """Return the outputs of all steps, and the state after the last step."""
         zeros = _zeros(input[0], self.hidden_size, self.hidden_size)
         states = [zeros] * len(self.cells) if state is None else list(zip(*state, strict=True))
         output, last = input, []
@@ -141,7 +142,7 @@ class RecurrentNetwork(nn.Module):
 def _unroll_lstm(
     cell: nn.Module, input: Tensor, h: Tensor, c: Tensor, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return h of every step of an LSTMCell, and c of the last, by torch's own kernel if it can."""
+    """Return h of all steps of an LSTMCell and the last c; uses torch.lstm if there is no mask."""
     if mask is None:
         weights: list[Tensor] = list(cell.parameters())
         state = [h[None], c[None]]
@@ -165,7 +166,7 @@ def _initialise(module: nn.Module, hidden_size: int) -> None:
 
 
 def _zeros(input: Tensor, *sizes: int) -> State:
-    """Return h and c of these sizes before the first step."""
+    """Return the zero state before the first step: h and c of the given sizes."""
     h, c = (input.new_zeros(input.shape[0], size) for size in sizes)
     return h, c
 

@@ -1,40 +1,44 @@
-"""The wiring of a convolutional network: each connection and size, known without building it."""
+"""The wiring of a convolutional network: connections and sizes, computed without building it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from nasgym.spaces.conv import ConvArchitecture
 from nasgym.spaces.layers import Layer, Operation, Size
 
 IMAGE = 0
-"""The image's number among the sources of a layer; the layers are numbered from 1."""
+"""Number of the image among the sources of a layer; layers are numbered from 1."""
+
+MAX_CACHED = 256
+"""Number of wirings that `wire` remembers; one of 15 layers takes about 10 KB."""
 
 
 @dataclass(frozen=True)
 class LayerWiring:
-    """What one layer reads and what comes out of it."""
+    """The inputs and sizes of one layer."""
 
     sources: tuple[int, ...]
-    """Numbers of the outputs it reads, joined along the channels in this order."""
+    """Numbers of the outputs that the layer reads, joined along the channels in this order."""
     in_channels: int
-    """Channels of all sources together."""
+    """Total channels of the sources."""
     in_size: Size
-    """Size of the largest source; the others are grown to it with zeros at the bottom and right
+    """Size of the largest source; the others are padded to it with zeros at the bottom and right
     (rule 3)."""
     padding: Size
-    """Rows that SAME padding adds at the top and at the bottom; columns left and right."""
+    """SAME padding: rows added at the top and at the bottom, columns added left and right."""
     uneven: Size
-    """Rows more at the bottom and columns more at the right, 1 where that padding is uneven."""
+    """Extra row at the bottom and extra column at the right, 1 where the padding is uneven."""
     size: Size
-    """Size of the output: that of the largest source over the stride, rounded up."""
+    """Output size: the size of the largest source divided by the stride, rounded up."""
     operation: Operation
-    """What it does to its input."""
+    """The operation that the layer applies."""
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """All connections and sizes of a network for images of one shape."""
+    """All connections and sizes of a network for one image shape."""
 
     layers: tuple[LayerWiring, ...]
     """The layers; layer i is `layers[i - 1]`."""
@@ -47,55 +51,79 @@ class Wiring:
 
 
 def connections(architecture: ConvArchitecture) -> tuple[tuple[int, ...], ...]:
-    """Return the numbers of what each layer reads and, at the end, of what the classifier reads.
+    """Return the source numbers of each layer and, as the last item, those of the classifier.
 
-    A layer without inputs reads the image, number 0 (rule 1); the classifier reads every layer
-    that no other layer does (rule 2) (Zoph & Le 2017, section 3.3). The image is no candidate for
-    a skip connection. Raises ValueError, in one line, if the architecture cannot be wired.
+    A layer without inputs reads the image, number 0 (rule 1). The classifier reads every layer
+    that no other layer reads (rule 2) (Zoph & Le 2017, section 3.3). A skip connection cannot
+    start at the image. Raises ValueError, in one line, if the architecture cannot be wired.
     """
     layers = architecture.layers
     if not layers:
         raise ValueError("an architecture needs at least one layer")
     for number, layer in enumerate(layers, start=1):
         _check(number, layer)
-    read = [tuple(sorted(layer.inputs)) or (IMAGE,) for layer in layers]
-    consumed = {source for sources in read for source in sources}
-    loose = tuple(number for number in range(1, len(layers) + 1) if number not in consumed)
-    return (*read, loose)
+    sources = [tuple(sorted(layer.inputs)) or (IMAGE,) for layer in layers]
+    consumed = {source for each in sources for source in each}
+    loose_ends = tuple(number for number in range(1, len(layers) + 1) if number not in consumed)
+    return (*sources, loose_ends)
 
 
 def wire(architecture: ConvArchitecture, input_shape: Sequence[int] = (3, 32, 32)) -> Wiring:
     """Return the connections and sizes of the network for images of (channels, height, width).
 
-    Raises ValueError, in one line, if the architecture or the shape makes no sense.
+    Recent wirings are cached, because costs, building and metrics all ask for the same one.
+    Raises ValueError, in one line, for an invalid architecture or shape.
     """
-    *read, loose = connections(architecture)
     if len(input_shape) != 3 or not all(map(_is_count, input_shape)):
         raise ValueError(
             f"input_shape must be (channels, height, width), whole numbers from 1, "
             f"not {tuple(input_shape)}"
         )
     channels, height, width = input_shape
+    return _wire(_SameObject(architecture), channels, height, width)
+
+
+class _SameObject:
+    """A cache key that is equal only for the same architecture object.
+
+    Equality would not do: 1, 1.0 and True are equal, and only 1 is a valid size.
+    """
+
+    def __init__(self, architecture: ConvArchitecture) -> None:
+        self.architecture = architecture
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameObject) and self.architecture is other.architecture
+
+    def __hash__(self) -> int:
+        return id(self.architecture)
+
+
+@lru_cache(MAX_CACHED)
+def _wire(key: _SameObject, channels: int, height: int, width: int) -> Wiring:
+    *sources_of_layers, loose_ends = connections(key.architecture)
     depths, sizes, layers = [channels], [(height, width)], []
-    for layer, sources in zip(architecture.layers, read, strict=True):
-        wired = _wire_layer(
-            layer, sources, sum(depths[i] for i in sources), _largest(sizes[i] for i in sources)
-        )
+    for layer, sources in zip(key.architecture.layers, sources_of_layers, strict=True):
+        depth, size = sum(depths[i] for i in sources), _largest(sizes[i] for i in sources)
+        wired = _wire_layer(layer, sources, depth, size)
         layers.append(wired)
         depths.append(wired.operation.channels)
         sizes.append(wired.size)
     return Wiring(
-        tuple(layers), loose, sum(depths[i] for i in loose), _largest(sizes[i] for i in loose)
+        layers=tuple(layers),
+        sources=loose_ends,
+        features=sum(depths[i] for i in loose_ends),
+        size=_largest(sizes[i] for i in loose_ends),
     )
 
 
 def parameters(
     architecture: ConvArchitecture, input_shape: Sequence[int] = (3, 32, 32), outputs: int = 10
 ) -> int:
-    """Return the number of trainable parameters, the classifier's included.
+    """Return the number of trainable parameters.
 
-    These are what the layers have, such as the weights of a convolution and two numbers a channel
-    for batch normalisation, and the linear layer with its biases.
+    Counts the weights of convolutions, two numbers per channel for batch normalisation, and the
+    weights and biases of the linear classifier.
     """
     check_outputs(outputs)
     wiring = wire(architecture, input_shape)
@@ -108,9 +136,9 @@ def flops(
 ) -> int:
     """Return the floating-point operations of one forward pass of one image.
 
-    A multiplication and an addition count as two; only weighted sums count (convolutions, the
-    window of local contrast normalisation, the linear layer), and padding zeros count like pixels.
-    This is what `torch.utils.flop_counter` counts.
+    Only weighted sums count: convolutions, the window of local contrast normalisation and the
+    linear classifier. A multiplication with its addition counts as two, and padding zeros count
+    like pixels. `torch.utils.flop_counter` returns the same number.
     """
     check_outputs(outputs)
     wiring = wire(architecture, input_shape)
@@ -119,13 +147,13 @@ def flops(
 
 
 def check_outputs(outputs: int) -> None:
-    """Raise ValueError, in one line, unless `outputs` can be the size of a network's output."""
+    """Raise ValueError, in one line, unless `outputs` is a valid number of classes."""
     if not _is_count(outputs):
         raise ValueError(f"outputs must be a whole number from 1, not {outputs!r}")
 
 
 def _check(number: int, layer: Layer) -> None:
-    """Raise ValueError unless layer `number` has sizes from 1 and reads earlier layers once."""
+    """Raise ValueError for an invalid hyper-parameter or input of layer `number`."""
     for name, value in layer.hyper_parameters.items():
         if not _is_count(value):
             raise ValueError(f"layer {number}: {name} must be a whole number from 1, not {value!r}")
@@ -143,7 +171,7 @@ def _is_count(value: object) -> bool:
 
 
 def _wire_layer(layer: Layer, sources: tuple[int, ...], depth: int, size: Size) -> LayerWiring:
-    """Return the wiring of a layer whose sources have `depth` channels and are at most `size`."""
+    """Return the wiring of a layer; its sources have `depth` channels, the largest has `size`."""
     operation = layer.operation(depth)
     (rows, top, more_rows), (columns, left, more_columns) = map(
         _same, size, operation.window, operation.stride
@@ -160,10 +188,10 @@ def _wire_layer(layer: Layer, sources: tuple[int, ...], depth: int, size: Size) 
 
 
 def _same(size: int, window: int, stride: int) -> tuple[int, int, int]:
-    """Return the output size of a SAME window, its padding on each side, and more at the end.
+    """Return the output size of a SAME window, its padding on both sides, and the extra at the end.
 
-    As TensorFlow defines it: ceil(size / stride) outputs, padding as even as can be, and what is
-    odd comes last.
+    As in TensorFlow: there are ceil(size / stride) outputs, and odd padding puts its extra row or
+    column at the end.
     """
     out = -(-size // stride)
     padding = max((out - 1) * stride + window - size, 0)

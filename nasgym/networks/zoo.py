@@ -1,4 +1,4 @@
-"""The zoo: published architectures, and one made by hand."""
+"""The zoo: published architectures, and a hand-made one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,16 +10,16 @@ from nasgym.spaces.recurrent import LSTMArchitecture, Node, RecurrentArchitectur
 
 
 def chain(network: ConvArchitecture) -> ConvArchitecture:
-    """Return the same layers without skip connections, each reading the one before it."""
-    return _reading(network, lambda number: (number - 1,) if number > 1 else ())
+    """Return the same layers in a chain: each reads only the layer before it."""
+    return _with_inputs(network, lambda number: (number - 1,) if number > 1 else ())
 
 
 def dense(network: ConvArchitecture) -> ConvArchitecture:
-    """Return the same layers, each reading all before it."""
-    return _reading(network, lambda number: tuple(range(1, number)))
+    """Return the same layers, densely connected: each reads all layers before it."""
+    return _with_inputs(network, lambda number: tuple(range(1, number)))
 
 
-def _reading(
+def _with_inputs(
     network: ConvArchitecture, inputs: Callable[[int], tuple[int, ...]]
 ) -> ConvArchitecture:
     layers = enumerate(network.layers, start=1)
@@ -47,17 +47,17 @@ NAS_V1 = ConvArchitecture(
         ConvLayer(7, 5, 48, inputs=(2, 7, 11, 12, 13, 14)),
     )
 )
-"""The network without strides or pooling that the search found on CIFAR-10: 15 layers, 65
-connections between layers, 4,201,630 parameters, 5.50 % test error (Zoph & Le 2017, section 4.1,
-table 1 and figure 7)."""
+"""The paper's network without strides or pooling, found on CIFAR-10: 15 layers, 65 connections
+between layers, 4,201,630 parameters, 5.50 % test error (Zoph & Le 2017, section 4.1, table 1 and
+figure 7)."""
 
 NAS_V1_CHAIN = chain(NAS_V1)
-"""The same layers without skip connections, each reading the one before it: 809,134 parameters,
-7.97 % test error (Zoph & Le 2017, section 4.1)."""
+"""The same layers in a chain: 809,134 parameters, 7.97 % test error (Zoph & Le 2017, section
+4.1)."""
 
 NAS_V1_DENSE = dense(NAS_V1)
-"""The same layers, each reading all before it: 6,630,910 parameters, 5.56 % test error (Zoph & Le
-2017, section 4.1)."""
+"""The same layers, densely connected: 6,630,910 parameters, 5.56 % test error (Zoph & Le 2017,
+section 4.1)."""
 
 PLAIN_CONV = chain(
     ConvArchitecture(
@@ -73,8 +73,8 @@ PLAIN_CONV = chain(
         )
     )
 )
-"""A network made by hand, to measure found ones against: 3 x 3 convolutions in a chain, twice as
-many where pooling halves the map, as in Simonyan & Zisserman 2015; 1,148,874 parameters."""
+"""A hand-made baseline: 3 x 3 convolutions in a chain, with twice the filters after each pooling,
+as in Simonyan & Zisserman 2015; 1,148,874 parameters."""
 
 NAS_CELL = RecurrentArchitecture(
     (
@@ -98,8 +98,8 @@ NAS_CELL = RecurrentArchitecture(
     cell_out=12,
     cell_in=8,
 )
-"""The recurrent cell that the search found on Penn Treebank: a test perplexity of 62.4 with 54
-million parameters (Zoph & Le 2017, section 4.2, table 2 and figure 8); TensorFlow's NASCell."""
+"""The paper's recurrent cell, found on Penn Treebank: test perplexity 62.4 with 54 million
+parameters (Zoph & Le 2017, section 4.2, table 2 and figure 8); TensorFlow's NASCell."""
 
 NAS_CELL_MAX_SIN = RecurrentArchitecture(
     (
@@ -123,11 +123,11 @@ NAS_CELL_MAX_SIN = RecurrentArchitecture(
     cell_out=12,
     cell_in=0,
 )
-"""The cell found when the space had max and sin besides: it uses no sin (Zoph & Le 2017, section
+"""The paper's cell from the space with max and sin; it does not use sin (Zoph & Le 2017, section
 4.2 and figure 8)."""
 
 LSTM = LSTMArchitecture()
-"""The baseline of both."""
+"""The baseline of both cells."""
 
 ARCHITECTURES: Mapping[str, Any] = {
     "nas-v1": NAS_V1,
@@ -142,7 +142,7 @@ ARCHITECTURES: Mapping[str, Any] = {
 
 
 def by_name(name: str) -> Any:
-    """Return the architecture of that name, or raise ValueError, in one line, with the names."""
+    """Return the architecture `name`; raise ValueError, in one line, for an unknown name."""
     if name not in ARCHITECTURES:
         raise ValueError(f"the zoo has no {name!r}, only {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]

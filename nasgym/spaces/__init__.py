@@ -1,4 +1,4 @@
-"""Search spaces: one file a grammar, with the architecture its strings mean."""
+"""Search spaces, each in one file with the architectures that its strings describe."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -16,20 +16,20 @@ from nasgym.spaces.layers import (
     LocalContrastNormLayer,
     MaxPoolLayer,
 )
-from nasgym.spaces.presets import PRESETS
-from nasgym.spaces.recurrent import (
-    LSTMArchitecture,
-    Node,
-    RecurrentArchitecture,
-    RecurrentSpace,
-)
-from nasgym.spaces.tables import (
+from nasgym.spaces.nas_bench import (
     NASBench201Architecture,
     NASBench201Space,
     NASBenchGraphArchitecture,
     NASBenchGraphSpace,
     NASBenchMacroArchitecture,
     NASBenchMacroSpace,
+)
+from nasgym.spaces.presets import PRESETS
+from nasgym.spaces.recurrent import (
+    LSTMArchitecture,
+    Node,
+    RecurrentArchitecture,
+    RecurrentSpace,
 )
 
 ARCHITECTURES: Mapping[str, Any] = {
@@ -39,36 +39,35 @@ ARCHITECTURES: Mapping[str, Any] = {
         *(NASBench201Architecture, NASBenchMacroArchitecture, NASBenchGraphArchitecture),
     )
 }
-"""Kinds of architecture that `read` knows, by the name their plain form carries."""
+"""Classes of architecture that `read` knows, by the "kind" of their plain form."""
 
-
-LONGEST_COMPLAINT = 300
-"""Characters of what `read` says is wrong: it may quote what it was given."""
+MAX_ERROR_LENGTH = 300
+"""Largest number of characters of an error message of `read`, which may quote its input."""
 
 
 def read(data: Any) -> Any:
-    """Return the architecture whose plain form is `data`, whoever wrote it.
+    """Return the architecture with the plain form `data`, which need not be trusted.
 
-    Raises ValueError, in one short line, if `data` is not the plain form of a known kind, has
-    something in it that this kind has not, or is far larger than any network.
+    Raises ValueError, in one short line, if `data` is not the plain form of a known kind, has an
+    unknown key, or is far larger than any network.
     """
     name = data.get("kind") if isinstance(data, Mapping) else None
     if not isinstance(name, str) or name not in ARCHITECTURES:
         kinds = ", ".join(map(repr, ARCHITECTURES))
-        raise ValueError(f'this is no architecture: "kind" is {brief(name)}, not one of {kinds}')
+        raise ValueError(f'not an architecture: "kind" is {brief(name)}, not one of {kinds}')
     try:
         architecture = ARCHITECTURES[name].from_plain(data)
     except (KeyError, TypeError, AttributeError) as error:
-        complaint = f"this {name} architecture is damaged: {error}"
+        message = f"this {name} architecture is damaged: {error}"
     except ValueError as error:
-        complaint = str(error)
+        message = str(error)
     else:
         known = ["kind", *(field.name for field in fields(architecture))]
-        others = [key for key in data if key not in known]
-        if not others:
+        unknown = [key for key in data if key not in known]
+        if not unknown:
             return architecture
-        complaint = f"a {name} architecture has no {brief(others[0])}"
-    raise ValueError(complaint[:LONGEST_COMPLAINT])
+        message = f"a {name} architecture has no {brief(unknown[0])}"
+    raise ValueError(message[:MAX_ERROR_LENGTH])
 
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""A search space: the grammar whose strings are architectures.
+"""A search space: a grammar whose strings of tokens describe architectures.
 
-The grammar is a finite automaton over tokens and a `Decision` is its state. A subclass says three
-things: which decision comes `first`, which one is `following` a token, and what a finished string
-means (`decode`). Everything else is written once, here.
+The grammar is a finite automaton, and its states are `Decision`s. A subclass defines three methods:
+`first` returns the first decision, `following` the decision after a token, and `decode` the
+architecture of a finished string. All other methods follow from these.
 """
 
 from abc import ABC, abstractmethod
@@ -16,147 +16,151 @@ from numpy.typing import NDArray
 
 Tokens = tuple[int, ...]
 
-MOST_STATES = 1_000_000
-"""An automaton with more decisions than this is refused: its grammar remembers too much."""
+MAX_STATES = 1_000_000
+"""Largest number of decisions of an automaton; a grammar with more remembers too much."""
 
-MOST_ENUMERATED = 100_000
-"""The largest space in which `encode` looks a string up when a space defines no `choice`."""
+MAX_ENUMERATED = 100_000
+"""Largest space in which `encode` tries all strings if the space does not define `choice`."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One hyper-parameter to choose: a state of the automaton."""
+    """A hyper-parameter to choose: one state of the automaton."""
 
     name: str
-    """What is chosen ("filter_height", ...); decisions of one name share the controller's head."""
+    """Name of the hyper-parameter ("filter_height", ...); the controller has a head per name."""
     options: tuple[Hashable, ...]
-    """The values to choose from; a token is an index into them."""
+    """The values to choose from; a token is an index into this tuple."""
     layer: int = 0
-    """The layer it belongs to, from 1; 0 where layers mean nothing."""
+    """Number of the layer, from 1; 0 if the decision belongs to no layer."""
     source: int | None = None
-    """For a connection: the earlier layer asked about."""
+    """For a skip connection: number of the earlier layer that it starts at."""
     memory: Hashable = None
-    """Whatever else the grammar must remember on its way; part of the state."""
+    """Anything else that the grammar must remember; part of the state."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.options, tuple) or not self.options:
             raise ValueError(f"decision {self.name!r} needs a tuple of at least one option")
 
     @property
-    def place(self) -> tuple[str, int, int | None]:
-        """Return what identifies the decision in a network, whatever led to it."""
+    def key(self) -> tuple[str, int, int | None]:
+        """Return name, layer and source: the same in all strings for the same hyper-parameter."""
         return (self.name, self.layer, self.source)
 
 
 @dataclass(frozen=True, eq=False)
 class Automaton:
-    """A space compiled to arrays: m strings advance one token in a few look-ups.
+    """A space compiled to arrays: a batch of strings advances one token in a few look-ups.
 
-    State 0 is the first decision. State `end` stands for "the string is finished": it has one
-    option, token 0, and leads back to itself, so that strings of different length can be padded.
+    State 0 is the first decision. State `end` marks a finished string: it has one option, token 0,
+    and leads back to itself, so strings of different length can be padded.
     """
 
     decisions: tuple[Decision, ...]
-    """The decision of each state but the end."""
+    """The decision of each state except the end."""
     num_options: NDArray[np.int64]
-    """(states + 1,): how many tokens are legal."""
+    """(states + 1,): number of legal tokens."""
     successor: NDArray[np.int64]
-    """(states + 1, most options): the next state; the end where a token is not legal."""
+    """(states + 1, max options): the next state; the end for an illegal token."""
     mask: NDArray[np.int8]
-    """(states + 1, most options): 1 where a token is legal."""
+    """(states + 1, max options): 1 for a legal token, else 0."""
     remaining: NDArray[np.int64]
-    """(states + 1,): tokens of the longest string from here to the end."""
+    """(states + 1,): tokens on the longest way to the end."""
     completions: tuple[int, ...]
-    """(states + 1): how many strings lead from here to the end, exactly."""
+    """(states + 1): exact number of ways to the end."""
 
     @property
     def end(self) -> int:
-        """Return the state of a finished string."""
+        """Return the state that marks a finished string."""
         return len(self.decisions)
 
 
 class SearchSpace(ABC):
-    """A set of architectures written as strings of tokens.
+    """A set of architectures, each written as a string of tokens.
 
-    Strings are tuples of plain ints. All methods that draw take a `numpy.random.Generator`.
+    A string is a tuple of ints. Methods that draw at random take a `numpy.random.Generator`.
     Spaces are immutable.
     """
 
     layers: int | None = None
-    """The depth of every string, where depth means something."""
+    """Number of layers that every string describes; None if the space has no such number."""
     max_layers: int | None = None
-    """The deepest that `with_layers` may go."""
+    """Maximum depth for `with_layers`."""
 
     @abstractmethod
     def first(self) -> Decision:
-        """Return the decision that every string begins with."""
+        """Return the first decision of every string."""
 
     @abstractmethod
     def following(self, decision: Decision, token: int) -> Decision | None:
-        """Return the decision after `token` was chosen at `decision`; None ends the string."""
+        """Return the decision that follows `token` at `decision`; None ends the string."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> Any:
-        """Return the architecture a finished string means, as plain data."""
+        """Return the architecture of a finished string: dataclasses, lists, dicts, numbers, text.
 
-    # What a space may add ---------------------------------------------------------------------
+        Raises ValueError if the string is not in the space. `walk` does, so a `decode` that reads
+        the tokens with `walk` needs no other check, and its callers need none before it.
+        """
+
+    # Optional methods of a space --------------------------------------------------------------
 
     def choice(self, architecture: Any, decision: Decision) -> Hashable:
-        """Return the option `architecture` holds at `decision`: what `encode` needs.
+        """Return the option that `architecture` has at `decision`; `encode` needs it.
 
-        A space that leaves it out can still encode as long as it can be enumerated.
+        Without it, `encode` tries all strings, which works for small spaces only.
         """
         raise NotImplementedError
 
     def canonical(self, architecture: Any) -> Any:
-        """Return the one architecture that stands for all that build the same network."""
+        """Return the representative of all architectures that build the same network."""
         return architecture
 
     def with_layers(self, layers: int) -> "SearchSpace":
-        """Return the space of the same strings at another depth.
+        """Return the same space at another depth.
 
-        A string of the shallower space is a prefix in the deeper one. Raises ValueError if the
-        space has one depth only.
+        A string of the shallower space is a prefix of strings of the deeper one. Raises ValueError
+        if the space has only one depth.
         """
         raise ValueError(f"{type(self).__name__} has one depth: it cannot be given {layers} layers")
 
-    # What every space has ---------------------------------------------------------------------
+    # Methods of every space -------------------------------------------------------------------
 
     @cached_property
     def automaton(self) -> Automaton:
-        """The space compiled to arrays."""
+        """The grammar compiled to arrays."""
         return _compile(self)
 
     @property
     def max_length(self) -> int:
-        """The number of tokens in the longest string."""
+        """The length of the longest string."""
         return int(self.automaton.remaining[0])
 
     @property
     def max_options(self) -> int:
-        """The number of options of the widest decision."""
+        """The largest number of options of any decision."""
         return int(self.automaton.num_options.max())
 
     @property
     def size(self) -> int:
-        """The number of strings, exactly, however large."""
+        """The exact number of strings."""
         return self.automaton.completions[0]
 
     def walk(self, tokens: Sequence[int]) -> Iterator[tuple[Decision, int]]:
-        """Yield each decision with the token chosen at it.
+        """Yield each decision of a finished string with the token chosen there.
 
-        Raises ValueError, naming the place, as soon as the string leaves the space, and at its
-        end if it stops short.
+        Raises ValueError at the first token that leaves the space, or at the end of a string that
+        is unfinished; the message names the position.
         """
-        state = yield from self.begin(tokens)
+        state = yield from self.walk_prefix(tokens)
         if state != self.automaton.end:
             raise ValueError(
                 f"the string stops after {len(tokens)} tokens, before "
                 f"{self.automaton.decisions[state].name!r}"
             )
 
-    def begin(self, tokens: Sequence[int]) -> Generator[tuple[Decision, int], None, int]:
-        """Yield the same for a string that may be unfinished, and return the state it leads to."""
+    def walk_prefix(self, tokens: Sequence[int]) -> Generator[tuple[Decision, int], None, int]:
+        """Do the same for a string that may be unfinished, and return the state after it."""
         automaton, state = self.automaton, 0
         for position, token in enumerate(tokens):
             if state == automaton.end:
@@ -172,7 +176,7 @@ class SearchSpace(ABC):
         return state
 
     def contains(self, tokens: Sequence[int]) -> bool:
-        """Return whether `tokens` is a finished string of this space."""
+        """Return whether `tokens` is a finished string of the space."""
         try:
             for _ in self.walk(tokens):
                 pass
@@ -181,7 +185,7 @@ class SearchSpace(ABC):
         return True
 
     def __iter__(self) -> Iterator[Tokens]:
-        """Yield every string once, in the order of their tokens."""
+        """Yield every string once, in lexicographic order."""
         automaton = self.automaton
         stack: list[tuple[int, Tokens]] = [(0, ())]
         while stack:
@@ -193,7 +197,7 @@ class SearchSpace(ABC):
                 stack.append((int(automaton.successor[state, token]), (*tokens, token)))
 
     def string(self, index: int) -> Tokens:
-        """Return the string at `index` in the order of iteration, without iterating."""
+        """Return the string at `index` in lexicographic order, without iterating."""
         if not 0 <= index < self.size:
             raise IndexError(f"string {index} of a space of {self.size}")
         automaton, state, tokens = self.automaton, 0, []
@@ -208,7 +212,7 @@ class SearchSpace(ABC):
         return tuple(tokens)
 
     def index(self, tokens: Sequence[int]) -> int:
-        """Return the place of a string in the order of iteration: the inverse of `string`.
+        """Return the position of a string in lexicographic order: the inverse of `string`.
 
         Raises ValueError if the string is not in the space.
         """
@@ -220,23 +224,23 @@ class SearchSpace(ABC):
         return index
 
     def sample(self, rng: np.random.Generator) -> Tokens:
-        """Draw a string, every decision uniformly among its options."""
-        return self._complete(lambda decision: int(rng.integers(len(decision.options))))
+        """Draw a string by choosing uniformly at every decision."""
+        return self._write(lambda decision: int(rng.integers(len(decision.options))))
 
     def sample_uniform(self, rng: np.random.Generator) -> Tokens:
-        """Draw a string, every string of the space with the same probability."""
+        """Draw uniformly among all strings."""
         return self.string(_integer_below(self.size, rng))
 
     def encode(self, architecture: Any) -> Tokens:
-        """Return the string that means `architecture`.
+        """Return the string that describes `architecture`.
 
-        Raises ValueError if none does, NotImplementedError if the space defines no `choice` and
-        is too large to look through.
+        Raises ValueError if there is none, and NotImplementedError if the space defines no `choice`
+        and has too many strings to try them all.
         """
         try:
-            return self._complete(lambda decision: self._token(architecture, decision))
+            return self._write(lambda decision: self._token(architecture, decision))
         except NotImplementedError:
-            if self.size > MOST_ENUMERATED:
+            if self.size > MAX_ENUMERATED:
                 raise NotImplementedError(
                     f"define {type(self).__name__}.choice(architecture, decision) to encode in a "
                     f"space of {self.size} strings"
@@ -249,41 +253,38 @@ class SearchSpace(ABC):
     def mutate(self, tokens: Sequence[int], rng: np.random.Generator) -> Tokens:
         """Draw a string that differs from `tokens` in one decision.
 
-        The other choices are kept wherever they are still legal; decisions that the change brings
-        in, or that follow the end of a string from a shallower space, are drawn uniformly.
-        Returns `tokens` themselves only if the string leaves nothing to change.
+        All other choices stay if they are still legal. New decisions, which appear after the change
+        or because the string comes from a shallower space, are drawn uniformly. Returns `tokens`
+        unchanged only if no decision has a second option.
         """
-        kept = self._choices(tokens)
-        open_places = [place for place, (decision, _) in kept.items() if len(decision.options) > 1]
-        changed = dict(kept)
-        if open_places:
-            place = open_places[int(rng.integers(len(open_places)))]
-            decision, token = kept[place]
-            other = (token + 1 + int(rng.integers(len(decision.options) - 1))) % len(
-                decision.options
-            )
-            changed[place] = (decision, other)
+        choices = self._choices(tokens)
+        open_keys = [key for key, (decision, _) in choices.items() if len(decision.options) > 1]
+        changed = dict(choices)
+        if open_keys:
+            key = open_keys[int(rng.integers(len(open_keys)))]
+            decision, token = choices[key]
+            count = len(decision.options)
+            changed[key] = (decision, (token + 1 + int(rng.integers(count - 1))) % count)
         return self._rewrite(changed, lambda decision: int(rng.integers(len(decision.options))))
 
     def neighbours(self, tokens: Sequence[int]) -> list[Tokens]:
-        """Return the strings with one decision changed, without repeats, in a fixed order.
+        """Return all strings that differ from `tokens` in one decision, in a fixed order.
 
-        The other choices are kept wherever they are still legal; decisions that a change brings
-        in take their first option.
+        All other choices stay if they are still legal; new decisions take their first option.
         """
-        kept = self._choices(tokens)
+        choices = self._choices(tokens)
         found: dict[Tokens, None] = {}
-        for place, (decision, token) in kept.items():
+        for key, (decision, token) in choices.items():
             for other in range(len(decision.options)):
                 if other != token:
-                    changed = {**kept, place: (decision, other)}
+                    changed = {**choices, key: (decision, other)}
                     found[self._rewrite(changed, lambda _: 0)] = None
         return list(found)
 
     # ------------------------------------------------------------------------------------------
 
-    def _complete(self, choose: Callable[[Decision], int]) -> Tokens:
-        """Write a string by asking `choose` for a token at every decision."""
+    def _write(self, choose: Callable[[Decision], int]) -> Tokens:
+        """Return the string whose token at each decision is `choose(decision)`."""
         automaton, state, tokens = self.automaton, 0, []
         while state != automaton.end:
             token = choose(automaton.decisions[state])
@@ -302,36 +303,36 @@ class SearchSpace(ABC):
             ) from None
 
     def _choices(self, tokens: Sequence[int]) -> dict[Hashable, tuple[Decision, int]]:
-        """Map each place of a string, or of the beginning of one, to what was chosen there."""
-        return {decision.place: (decision, token) for decision, token in self.begin(tokens)}
+        """Map the key of each decision of a string or prefix to the decision and its token."""
+        return {decision.key: (decision, token) for decision, token in self.walk_prefix(tokens)}
 
     def _rewrite(
         self,
         choices: dict[Hashable, tuple[Decision, int]],
         fill: Callable[[Decision], int],
     ) -> Tokens:
-        """Write a string with `choices` where they are legal and `fill` elsewhere."""
+        """Return the string with `choices` where they are legal, and with `fill` elsewhere."""
 
         def choose(decision: Decision) -> int:
-            before, token = choices.get(decision.place, (None, 0))
+            before, token = choices.get(decision.key, (None, 0))
             if before is None or before.options[token] not in decision.options:
                 return fill(decision)
             return decision.options.index(before.options[token])
 
-        return self._complete(choose)
+        return self._write(choose)
 
 
 def deepest(space: SearchSpace) -> SearchSpace:
-    """Return the space at the greatest depth it can have."""
+    """Return the space at its maximum depth."""
     return space if space.max_layers is None else space.with_layers(space.max_layers)
 
 
 def _compile(space: SearchSpace) -> Automaton:
-    """Follow every token from the first decision and lay the automaton out in arrays."""
+    """Follow every token from the first decision, breadth first, and return the automaton."""
     first = space.first()
     index: dict[Decision, int] = {first: 0}
     decisions, successors = [first], []
-    for decision in decisions:  # grows while it is walked: breadth first
+    for decision in decisions:  # the loop appends to it
         row = []
         for token in range(len(decision.options)):
             successor = space.following(decision, token)
@@ -340,9 +341,9 @@ def _compile(space: SearchSpace) -> Automaton:
                 decisions.append(successor)
             row.append(-1 if successor is None else index[successor])
         successors.append(row)
-        if len(decisions) > MOST_STATES:
+        if len(decisions) > MAX_STATES:
             raise ValueError(
-                f"{type(space).__name__} has more than {MOST_STATES:,} different decisions; "
+                f"{type(space).__name__} has more than {MAX_STATES:,} different decisions; "
                 f"let `Decision.memory` remember less"
             )
     end = len(decisions)
@@ -350,7 +351,7 @@ def _compile(space: SearchSpace) -> Automaton:
     table = np.full((end + 1, int(num_options.max())), end, dtype=np.int64)
     for state, row in enumerate(successors):
         table[state, : len(row)] = [end if successor < 0 else successor for successor in row]
-    remaining, completions = _measure(space, table, num_options)
+    remaining, completions = _count_ahead(space, table, num_options)
     return Automaton(
         decisions=tuple(decisions),
         num_options=num_options,
@@ -361,10 +362,10 @@ def _compile(space: SearchSpace) -> Automaton:
     )
 
 
-def _measure(
+def _count_ahead(
     space: SearchSpace, table: NDArray[np.int64], num_options: NDArray[np.int64]
 ) -> tuple[list[int], list[int]]:
-    """Return the longest remaining length and the number of completions of every state."""
+    """Return the longest way to the end and the number of ways to the end, for every state."""
     end = len(table) - 1
     rows = [table[state, : num_options[state]].tolist() for state in range(end)]
     waiting = [len(row) for row in rows]
@@ -389,7 +390,7 @@ def _measure(
 
 
 def _integer_below(bound: int, rng: np.random.Generator) -> int:
-    """Draw an integer in [0, bound) uniformly, however large the bound."""
+    """Draw an integer uniformly from [0, bound), of any size."""
     bits = bound.bit_length()
     while True:
         drawn = int.from_bytes(rng.bytes((bits + 7) // 8), "little") & ((1 << bits) - 1)

@@ -8,24 +8,24 @@ from typing import Any, ClassVar
 
 from nasgym.spaces.base import Decision, SearchSpace
 from nasgym.spaces.blocks import Blocks
-from nasgym.spaces.isomorphism import canonical_order
+from nasgym.spaces.canonical_order import canonical_order
 from nasgym.spaces.layers import LAYER_TYPES, ConvLayer, Layer, layer_type, read_layers
 
 
 @dataclass(frozen=True)
 class ConvArchitecture:
-    """A convolutional network: its layers in order, layer 1 nearest to the image."""
+    """A convolutional network: its layers in order, from the image to the classifier."""
 
     kind: ClassVar[str] = "conv"
 
     layers: tuple[Layer, ...]
     """The layers; layer i is `layers[i - 1]`."""
     learning_rate: float | None = None
-    """The learning rate it is to be trained with; None leaves it to the recipe."""
+    """The learning rate for its training; None uses the recipe's."""
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> "ConvArchitecture":
-        """Return the architecture whose plain form is `data`."""
+        """Return the architecture with the plain form `data`."""
         rate = data.get("learning_rate")
         if rate is not None:
             _check_learning_rates((rate,))
@@ -33,61 +33,61 @@ class ConvArchitecture:
 
 
 ORDER = ("filter_height", "filter_width", "stride_height", "stride_width", "skip", "filters")
-"""The order of a layer's decisions: the complete bracket of Zoph & Le 2017, figure 4."""
+"""Default order of a layer's decisions: the complete bracket of Zoph & Le 2017, figure 4."""
 
 
 @dataclass(frozen=True)
 class ConvSpace(SearchSpace):
     """The convolutional spaces of Zoph & Le 2017, sections 3.1, 3.3 and 4.1.
 
-    Every string describes exactly `layers` layers. A layer chooses its filter height and width,
-    its strides if there is a choice, one bit for each earlier layer (1: that layer is an input;
-    at the anchor point, section 3.3) and its number of filters. Without skip connections a layer
-    reads the one before it. With the defaults a string of L layers has 3 L + L (L - 1) / 2 tokens.
+    Every string describes exactly `layers` layers. Each layer chooses its filter height and width,
+    its strides if there are several options, one bit per earlier layer (1: read that layer; the
+    anchor point of section 3.3) and its number of filters. Without skip connections, each layer
+    reads the layer before it. By default, a string of L layers has 3 L + L (L - 1) / 2 tokens.
 
-    With more layer types than convolutions a layer begins with its type; a type's own
-    hyper-parameters and the bits follow. With learning rates a string begins with one (both
-    section 3.3). With blocks or pooling at fixed places a string describes rows, which `Blocks`
-    turns into layers, and `layers` counts rows.
+    With several layer types, a layer first chooses its type, then the type's hyper-parameters and
+    the bits. With learning rates, a string begins with the learning rate (both section 3.3). With
+    blocks or pooling at fixed positions, a string describes rows, `layers` counts rows, and
+    `Blocks` expands them into layers.
     """
 
     layers: int = 6
-    """Number of layers of every string."""
+    """Number of layers that each string describes."""
     max_layers: int = 20
-    """The deepest that `with_layers` may go."""
+    """Maximum number of layers of a space that grows."""
     filter_heights: tuple[int, ...] = ConvLayer.options["filter_height"]
-    """Options for the rows of a filter."""
+    """Options for the height of a filter."""
     filter_widths: tuple[int, ...] = ConvLayer.options["filter_width"]
-    """Options for the columns of a filter."""
+    """Options for the width of a filter."""
     filters: tuple[int, ...] = ConvLayer.options["filters"]
-    """Options for the number of filters."""
+    """Options for the number of filters of a convolution."""
     strides: tuple[int, ...] = (1,)
-    """Options for the stride, in each direction; a single one is no decision."""
+    """Options for the stride in each direction; a single option is not a decision."""
     skip_connections: bool = True
-    """Whether the inputs of a layer are chosen too."""
+    """Whether to choose the inputs of each layer; without, each layer reads the one before it."""
     order: tuple[str, ...] = ORDER
-    """The order of a convolution's decisions: the names of ORDER in any order."""
+    """Order of the decisions of a convolution."""
     layer_types: tuple[str, ...] = ("conv",)
-    """Options for the type of a layer, names of LAYER_TYPES; convolutions alone are no decision."""
+    """Options for the type of a layer; a single type "conv" is not a decision."""
     layer_options: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
-    """Other options for hyper-parameters of the other types ({"pool_size": (2, 3, 4)})."""
+    """Options for hyper-parameters of other layer types, such as {"pool_size": (2, 3, 4)}."""
     learning_rates: tuple[float, ...] = ()
-    """Options for the learning rate; none leave it to the recipe."""
+    """Options for the learning rate; empty to use the recipe's."""
     block_layers: int = 1
-    """Convolutions in the dense block that each row becomes."""
+    """Number of convolutions in the dense block of each row."""
     pools_after: tuple[int, ...] = ()
-    """Numbers of the convolutions that max pooling comes right after."""
+    """Numbers of the convolutions, from 1, that are followed by max pooling."""
     pooling: tuple[int, int] = (2, 2)
-    """Size and stride of the pooling of `pools_after`."""
+    """Window size and stride of the pooling set by pools_after."""
     extra_filters: int = 0
-    """Filters that every convolution has beyond the number chosen."""
+    """Filters added to the chosen number of every convolution."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
             if isinstance(each.default, tuple):
                 object.__setattr__(self, each.name, tuple(getattr(self, each.name)))
         if not isinstance(self.layer_options, Mapping):
-            raise ValueError(f"layer_options maps names to options, not {self.layer_options!r}")
+            raise ValueError(f"layer_options must map names to options, not {self.layer_options!r}")
         layer_options = {name: tuple(options) for name, options in self.layer_options.items()}
         object.__setattr__(self, "layer_options", layer_options)
         for name in ("filter_heights", "filter_widths", "filters", "strides"):
@@ -98,23 +98,25 @@ class ConvSpace(SearchSpace):
                 f"not {self.layers}"
             )
         if type(self.skip_connections) is not bool:
-            raise ValueError(f"skip_connections is true or false, not {self.skip_connections!r}")
+            raise ValueError(
+                f"skip_connections must be true or false, not {self.skip_connections!r}"
+            )
         if sorted(self.order) != sorted(ORDER):
             raise ValueError(f"order must name each of {', '.join(ORDER)} once, not {self.order}")
         _check_learning_rates(self.learning_rates)
         self._check_types()
 
     def first(self) -> Decision:
-        """Return the learning rate if it is chosen, or else the first decision of layer 1."""
+        """Return the decision about the learning rate, if any, or else the first of layer 1."""
         if self.learning_rates:
             return Decision("learning_rate", self.learning_rates)
-        return self._beginning(1)
+        return self._first_of_layer(1)
 
     def following(self, decision: Decision, token: int) -> Decision | None:
-        """Return the next decision of the layer, or the first of the next layer."""
+        """Return the next decision of the layer, or the first one of the next layer."""
         layer, source = decision.layer, decision.source
         if layer == 0:
-            return self._beginning(1)
+            return self._first_of_layer(1)
         if source is not None and source + 1 < layer:
             return replace(decision, source=source + 1)
         chosen = decision.options[token] if decision.name == "layer_type" else decision.memory
@@ -123,10 +125,10 @@ class ConvSpace(SearchSpace):
         position = names.index(decision.name) + 1
         if position < len(names):
             return self._decision(names[position], layer, kind)
-        return self._beginning(layer + 1) if layer < self.layers else None
+        return self._first_of_layer(layer + 1) if layer < self.layers else None
 
     def decode(self, tokens: Sequence[int]) -> ConvArchitecture:
-        """Return the network a string describes."""
+        """Return the network that a string describes."""
         values: list[dict[str, Any]] = [{"inputs": ()} for _ in range(self.layers + 1)]
         for decision, token in self.walk(tokens):
             chosen = values[decision.layer]
@@ -140,7 +142,7 @@ class ConvSpace(SearchSpace):
         return ConvArchitecture(layers, values[0].get("learning_rate"))
 
     def choice(self, architecture: Any, decision: Decision) -> Hashable:
-        """Return what `architecture` has at `decision`."""
+        """Return the option that `architecture` has at `decision`."""
         rows = self._rows(architecture)
         if decision.name == "learning_rate":
             rate: float | None = architecture.learning_rate
@@ -155,16 +157,16 @@ class ConvSpace(SearchSpace):
         return value
 
     def canonical(self, architecture: ConvArchitecture) -> ConvArchitecture:
-        """Return the architecture with its layers numbered in the canonical order.
+        """Return the architecture with its layers in the canonical order.
 
-        Two strings that number the layers of one network differently are one child.
+        Strings that only number the layers of a network differently describe the same child.
         """
         layers = architecture.layers
         order = canonical_order(
             labels=[(layer_type(one), *one.hyper_parameters.values()) for one in layers],
             inputs=[[source - 1 for source in layer.inputs] for layer in layers],
         )
-        number = {node + 1: place for place, node in enumerate(order, start=1)}
+        number = {node + 1: new for new, node in enumerate(order, start=1)}
         renumbered = (
             replace(layers[node], inputs=tuple(sorted(number[i] for i in layers[node].inputs)))
             for node in order
@@ -172,7 +174,7 @@ class ConvSpace(SearchSpace):
         return replace(architecture, layers=tuple(renumbered))
 
     def with_layers(self, layers: int) -> "ConvSpace":
-        """Return the same space at a depth of `layers`, at most `max_layers`."""
+        """Return the same space with `layers` layers, at most `max_layers`."""
         return replace(self, layers=layers)
 
     # The grammar ------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ class ConvSpace(SearchSpace):
 
     @cached_property
     def _options(self) -> dict[str, tuple[Any, ...]]:
-        """The options of each decision by its name."""
+        """The options of each decision, by name."""
         options: dict[str, tuple[Any, ...]] = {"layer_type": self.layer_types, "skip": (0, 1)}
         for kind in self.layer_types:
             options |= LAYER_TYPES[kind].options
@@ -192,18 +194,18 @@ class ConvSpace(SearchSpace):
         options |= {"stride_height": self.strides, "stride_width": self.strides}
         return options | {"filters": self.filters, **self.layer_options}
 
-    def _beginning(self, layer: int) -> Decision:
+    def _first_of_layer(self, layer: int) -> Decision:
         return self._decision(self._names(layer, "conv")[0], layer, "conv")
 
     def _names(self, layer: int, kind: str) -> tuple[str, ...]:
-        """Return the decisions of a layer of a type, in order; "skip" stands for its first bit."""
+        """Return the names of a layer's decisions, in order; "skip" stands for all its bits."""
         names = self.order if kind == "conv" else (*LAYER_TYPES[kind].options, "skip")
         asked = {"skip": self.skip_connections and layer > 1}
         own = (name for name in names if asked.get(name, not self._is_fixed(name)))
         return ("layer_type", *own) if self._typed else tuple(own)
 
     def _is_fixed(self, name: str) -> bool:
-        """Return whether a hyper-parameter is no decision, because it has a single option."""
+        """Return whether a hyper-parameter has a single option and so is not a decision."""
         return len(self._options[name]) == 1 and not name.startswith("filter")
 
     def _decision(self, name: str, layer: int, kind: str) -> Decision:
@@ -218,19 +220,19 @@ class ConvSpace(SearchSpace):
         return Blocks(self.block_layers, self.pools_after, self.pooling, self.extra_filters)
 
     def _row(self, number: int, chosen: dict[str, Any]) -> Any:
-        """Return the layer for which a string has `chosen`."""
+        """Return layer `number` with the options `chosen`."""
         kind = chosen.pop("layer_type", "conv")
         return LAYER_TYPES[kind](**chosen | self._fixed(number, kind))
 
     def _fixed(self, number: int, kind: str) -> dict[str, Any]:
-        """Return what a layer of a type has without any choice."""
+        """Return the fields of a layer that its string does not choose."""
         if self.skip_connections:
             return self._single_options[kind]
         return {**self._single_options[kind], "inputs": (number - 1,) if number > 1 else ()}
 
     @cached_property
     def _single_options(self) -> dict[str, dict[str, Any]]:
-        """The hyper-parameters of each type that are no decisions."""
+        """The hyper-parameters of each type that are not decisions."""
         return {
             kind: {name: self._options[name][0] for name in filter(self._is_fixed, layer.options)}
             for kind, layer in LAYER_TYPES.items()
@@ -238,36 +240,38 @@ class ConvSpace(SearchSpace):
         }
 
     def _rows(self, architecture: Any) -> Sequence[Layer]:
-        """Return what a string would describe, or raise ValueError if none can."""
+        """Return the rows that a string describes; raise ValueError if no string can."""
         if not isinstance(architecture, ConvArchitecture):
-            raise ValueError(f"{architecture!r} is no convolutional network")
+            raise ValueError(f"{architecture!r} is not a ConvArchitecture")
         rows: Sequence[Layer] = architecture.layers
         if not self._blocks.are_rows:
             rows = _collapse(self._blocks, architecture.layers)
         if len(rows) != self.layers:
             raise ValueError(f"the architecture has {len(rows)} layers, the space {self.layers}")
         if architecture.learning_rate is not None and not self.learning_rates:
-            raise ValueError("the architecture has a learning rate, the space none")
+            raise ValueError("the architecture has a learning rate, but the space has none")
         return rows
 
     def _check_row(self, number: int, row: Layer) -> None:
-        """Raise ValueError if a layer has what no string describes."""
+        """Raise ValueError if no string describes the layer."""
         if (kind := layer_type(row)) not in self.layer_types:
-            raise ValueError(f"layer {number} is of the type {kind!r}, which the space has not")
+            raise ValueError(f"layer {number} has the type {kind!r}, which is not in the space")
         for name, value in self._fixed(number, kind).items():
             if getattr(row, name) != value:
                 raise ValueError(
-                    f"layer {number} has {name} {getattr(row, name)}, in this space it is {value}"
+                    f"layer {number} has {name} {getattr(row, name)}, but the space has {value}"
                 )
 
-    # Mistakes ---------------------------------------------------------------------------------
+    # Validation -------------------------------------------------------------------------------
 
     def _check_types(self) -> None:
         types = self.layer_types
         if not types or len(set(types)) < len(types) or not set(types) <= LAYER_TYPES.keys():
             raise ValueError(f"layer_types must be some of {', '.join(LAYER_TYPES)}, not {types}")
         if not self._blocks.are_rows and self._typed:
-            raise ValueError("blocks, pools_after and extra_filters are for convolutions alone")
+            raise ValueError(
+                "blocks, pools_after and extra_filters need layer_types to be conv"
+            )
         others = [LAYER_TYPES[kind].options for kind in types if kind != "conv"]
         for name, options in self.layer_options.items():
             if not any(name in own for own in others):
@@ -276,11 +280,11 @@ class ConvSpace(SearchSpace):
 
 
 _collapse = lru_cache(maxsize=1)(Blocks.collapse)
-"""Encoding asks for the rows of one network at each of its decisions."""
+"""Cached, because `encode` needs the rows of the same network at every decision."""
 
 
 def _check_options(name: str, options: tuple[Any, ...]) -> None:
-    """Raise ValueError unless `options` are different whole numbers from 1."""
+    """Raise ValueError unless `options` are distinct whole numbers from 1."""
     if not options or any(type(option) is not int or option < 1 for option in options):
         raise ValueError(f"{name} must be whole numbers from 1, not {options}")
     if len(set(options)) < len(options):
@@ -288,7 +292,7 @@ def _check_options(name: str, options: tuple[Any, ...]) -> None:
 
 
 def _check_learning_rates(rates: tuple[Any, ...]) -> None:
-    """Raise ValueError unless `rates` are different numbers above 0."""
+    """Raise ValueError unless `rates` are distinct numbers above 0."""
     if not all(type(rate) in (int, float) and 0 < rate < inf for rate in rates):
         raise ValueError(f"learning_rates must be numbers above 0, not {rates}")
     if len(set(rates)) < len(rates):

@@ -1,7 +1,7 @@
-"""The layer types of a convolutional network: what there is to choose, and what comes out.
+"""The layer types of a convolutional network: their hyper-parameters and their output.
 
-A type is one frozen dataclass here, named in LAYER_TYPES, and one function in
-`nasgym/networks/layers.py`; nothing else changes for a new one.
+A new type needs a frozen dataclass here, its name in LAYER_TYPES, and a function in
+`nasgym/networks/layers.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,51 +16,51 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Operation:
-    """What a layer does to the maps it reads: all that wiring has to know of it.
+    """The shape and cost of a layer's computation, as the wiring needs it.
 
-    Its window slides with SAME padding: the output has ceil(size / stride) rows and columns.
+    The window slides with SAME padding: the output has ceil(size / stride) rows and columns.
     """
 
     channels: int
     """Channels of the output."""
     window: Size = (1, 1)
-    """Rows and columns that a pixel of the output is made of."""
+    """Rows and columns of the input that one output pixel depends on."""
     stride: Size = (1, 1)
     """Rows and columns from one window to the next."""
     parameters: int = 0
     """Trainable parameters."""
     products: int = 0
-    """Multiplications, each with an addition, in each pixel of the output."""
+    """Multiply-adds per output pixel."""
 
 
 @dataclass(frozen=True)
 class Layer(ABC):
-    """A layer of a convolutional network: its hyper-parameters, and where its input comes from.
+    """A layer of a convolutional network: its hyper-parameters and its inputs.
 
-    A type is a frozen dataclass with a field for each hyper-parameter, whole numbers from 1.
-    Hyper-parameters of one name mean the same in every type that has them.
+    A type is a frozen dataclass with one field per hyper-parameter, a whole number from 1. A
+    hyper-parameter of the same name means the same in all types.
     """
 
     kind: ClassVar[str]
-    """The type's name, in strings and in the plain form; a layer without one is a convolution."""
+    """Name of the type in the plain form; a convolution has none."""
     options: ClassVar[Mapping[str, tuple[int, ...]]]
-    """The usual options of each hyper-parameter, in the order in which they are chosen."""
+    """Default options of each hyper-parameter, in the order of the decisions."""
     inputs: tuple[int, ...] = field(default=(), kw_only=True)
-    """Numbers of the earlier layers it reads, from 1; none means that it reads the image."""
+    """Numbers of the earlier layers that it reads, from 1; without any, it reads the image."""
 
     @abstractmethod
     def operation(self, channels: int) -> Operation:
-        """Return what the layer does to an input of `channels` channels."""
+        """Return the operation of the layer for an input of `channels` channels."""
 
     @property
     def hyper_parameters(self) -> dict[str, int]:
-        """Return everything about the layer but its type and where its input comes from."""
+        """Return the hyper-parameters by name."""
         return {name: value for name, value in vars(self).items() if name != "inputs"}
 
 
 @dataclass(frozen=True)
 class ConvLayer(Layer):
-    """A convolution without bias, batch normalisation and ReLU (Zoph & Le 2017, section 4.1)."""
+    """Convolution without bias, then batch normalisation and ReLU (Zoph & Le 2017, section 4.1)."""
 
     options: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "filter_height": (1, 3, 5, 7),
@@ -75,14 +75,14 @@ class ConvLayer(Layer):
     filter_width: int
     """Columns of the filter."""
     filters: int
-    """Number of filters: the channels of the layer's output."""
+    """Number of filters, which is the number of output channels."""
     stride_height: int = 1
-    """Rows from one output to the next."""
+    """Rows from one window to the next."""
     stride_width: int = 1
-    """Columns from one output to the next."""
+    """Columns from one window to the next."""
 
     def operation(self, channels: int) -> Operation:
-        """Return the convolution; batch normalisation has two parameters a channel more."""
+        """Return the convolution with batch normalisation, which has two parameters per channel."""
         weights = self.filter_height * self.filter_width * channels * self.filters
         return Operation(
             channels=self.filters,
@@ -95,7 +95,7 @@ class ConvLayer(Layer):
 
 @dataclass(frozen=True)
 class PoolLayer(Layer):
-    """Pooling: a square window of each channel becomes one number."""
+    """Pooling: reduces a square window of each channel to one number."""
 
     options: ClassVar[Mapping[str, tuple[int, ...]]] = {"pool_size": (2, 3), "pool_stride": (1, 2)}
 
@@ -105,28 +105,28 @@ class PoolLayer(Layer):
     """Rows and columns from one window to the next."""
 
     def operation(self, channels: int) -> Operation:
-        """Return the pooling, which has no parameters."""
+        """Return the pooling; it has no parameters."""
         size, stride = self.pool_size, self.pool_stride
         return Operation(channels, window=(size, size), stride=(stride, stride))
 
 
 @dataclass(frozen=True)
 class MaxPoolLayer(PoolLayer):
-    """Max pooling: the largest value in a square window, channel by channel."""
+    """Max pooling: the largest value in a square window of each channel."""
 
     kind: ClassVar[str] = "max_pool"
 
 
 @dataclass(frozen=True)
 class AveragePoolLayer(PoolLayer):
-    """Average pooling: the mean of a square window, without what lies outside of the map."""
+    """Average pooling: the mean of a square window of each channel; padding does not count."""
 
     kind: ClassVar[str] = "average_pool"
 
 
 @dataclass(frozen=True)
 class BatchNormLayer(Layer):
-    """Batch normalisation by itself, with a scale and a shift for each channel."""
+    """Batch normalisation alone, with a scale and a shift per channel."""
 
     kind: ClassVar[str] = "batch_norm"
     options: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -140,31 +140,34 @@ class BatchNormLayer(Layer):
 class LocalContrastNormLayer(Layer):
     """Local contrast normalisation: first subtractive, then divisive (Jarrett et al. 2009).
 
-    Each pixel loses the weighted mean of the window around it, over all channels, and is divided
-    by the weighted standard deviation there, but by no less than the mean of these over the map.
-    The window is their 9 x 9 Gaussian, two pixels its standard deviation (they name none).
+    Subtracts the weighted mean of the window around each pixel, over all channels. Then divides by
+    the weighted standard deviation in that window, or by its mean over the map if that is larger.
+    The window is the authors' 9 x 9 Gaussian; its standard deviation, which they do not state, is
+    two pixels.
     """
 
     kind: ClassVar[str] = "local_contrast_norm"
     options: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     WINDOW: ClassVar[int] = 9
+    """Rows and columns of the window."""
     DEVIATION: ClassVar[float] = 2.0
+    """Standard deviation of the Gaussian, in pixels."""
 
     def operation(self, channels: int) -> Operation:
-        """Return the normalisation: the window is summed once for the mean, once for the rest."""
+        """Return the normalisation; it sums the window twice, for the mean and the deviation."""
         area = self.WINDOW**2
         return Operation(channels, window=(self.WINDOW, self.WINDOW), products=2 * area)
 
 
 @dataclass(frozen=True)
 class IdentityLayer(Layer):
-    """Its input, unchanged: several inputs come out as one."""
+    """Returns its input unchanged; joins several inputs into one."""
 
     kind: ClassVar[str] = "identity"
     options: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     def operation(self, channels: int) -> Operation:
-        """Return what does nothing."""
+        """Return the operation that does nothing."""
         return Operation(channels)
 
 
@@ -181,7 +184,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         )
     },
 }
-"""The layer types by name."""
+"""Layer types by name."""
 
 
 def layer_type(layer: Layer) -> str:
@@ -189,30 +192,30 @@ def layer_type(layer: Layer) -> str:
     return getattr(layer, "kind", "conv")
 
 
-MOST_LAYERS = 2000
-"""Layers of a network that is read: the deepest published ones have 1,202."""
+MAX_LAYERS = 2000
+"""Largest number of layers that `read_layers` accepts; the deepest published network has 1,202."""
 
-LARGEST = 2**20
-"""Largest hyper-parameter of a layer that is read."""
+MAX_HYPER_PARAMETER = 2**20
+"""Largest hyper-parameter that `read_layers` accepts."""
 
 
 def read_layers(data: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...]:
-    """Return the layers whose plain forms are `data`; ValueError for more than can be meant."""
-    if len(data) > MOST_LAYERS:
-        raise ValueError(f"{len(data):,} layers are too many: {MOST_LAYERS:,} are the most")
+    """Return the layers with the plain forms `data`; raise ValueError for absurd sizes."""
+    if len(data) > MAX_LAYERS:
+        raise ValueError(f"a network can have at most {MAX_LAYERS:,} layers, not {len(data):,}")
     layers = tuple(map(read_layer, data))
     for number, layer in enumerate(layers, start=1):
         for name, value in layer.hyper_parameters.items():
-            if not isinstance(value, int) or value > LARGEST:
+            if not isinstance(value, int) or value > MAX_HYPER_PARAMETER:
                 raise ValueError(
-                    f"layer {number}: {name} must be a whole number from 1, at most {LARGEST:,}, "
-                    f"not {brief(value)}"
+                    f"layer {number}: {name} must be a whole number from 1 to "
+                    f"{MAX_HYPER_PARAMETER:,}, not {brief(value)}"
                 )
     return layers
 
 
 def read_layer(data: Mapping[str, Any]) -> Layer:
-    """Return the layer whose plain form is `data`; one without a kind is a convolution."""
+    """Return the layer with the plain form `data`; without a kind it is a convolution."""
     values = {**data, "inputs": tuple(data["inputs"])}
     kind = values.pop("kind", "conv")
     if kind not in LAYER_TYPES:

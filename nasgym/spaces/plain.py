@@ -1,4 +1,4 @@
-"""An architecture as plain data: what goes into files, messages and digests."""
+"""The plain form of an architecture, for files, messages and digests."""
 
 import dataclasses
 import hashlib
@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-WORDS = (int, float, str, type(None))
+SCALARS = (int, float, str, type(None))
+"""Types that are plain already."""
+
 SEQUENCES = (list, tuple)
-"""What JSON has words for, beside mappings; a tuple of types, made once, is asked fastest."""
+"""Types that become lists."""
 
 
 def plain(architecture: Any) -> Any:
-    """Return `architecture` as JSON-able data: dataclasses become dicts, sequences lists.
+    """Return `architecture` as JSON data: dataclasses become dicts, lists and tuples lists.
 
-    A dataclass with a class attribute `kind` carries it as a key, so that `nasgym.spaces.read`
-    knows what to make of a file; a field of it that is None is left out. Raises TypeError for
-    anything JSON has no word for.
+    The class attribute `kind` of a dataclass becomes a key, so `nasgym.spaces.read` can find the
+    class again; fields that are None are left out. Raises TypeError for anything that JSON cannot
+    represent.
     """
-    if isinstance(architecture, WORDS):
+    if isinstance(architecture, SCALARS):
         return architecture
     if isinstance(architecture, SEQUENCES):
         return [plain(item) for item in architecture]
@@ -41,6 +43,11 @@ def _fields(kind: type[Any]) -> tuple[str, ...]:
 
 
 def digest(architecture: Any) -> str:
-    """Return the SHA-256 of the plain form, in hexadecimal: equal digests, equal data."""
-    text = json.dumps(plain(architecture), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return the SHA-256 of the plain form, in hexadecimal: equal data has an equal digest."""
+    return digest_of_plain(plain(architecture))
+
+
+def digest_of_plain(data: Any) -> str:
+    """Return `digest(data)` for data that is plain already, without converting it again."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

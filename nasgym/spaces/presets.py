@@ -1,4 +1,4 @@
-"""The convolutional spaces that have a name."""
+"""Named convolutional spaces."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ from nasgym.spaces.conv import ConvSpace
 from nasgym.spaces.layers import LAYER_TYPES
 
 V3 = ConvSpace(max_layers=13, filters=(6, 12, 24, 36), block_layers=3, pools_after=(13, 24))
-"""The third space of Zoph & Le 2017, section 4.1: 13 rows at most, which become 39 layers."""
+"""The third space of Zoph & Le 2017, section 4.1: at most 13 rows, which expand to 39 layers."""
 
 PRESETS: Mapping[str, ConvSpace] = {
     "v1": ConvSpace(),
@@ -32,6 +32,6 @@ PRESETS: Mapping[str, ConvSpace] = {
         layer_options={"pool_size": (2,), "pool_stride": (1, 2)},
     ),
 }
-"""Spaces by name: the paper's without and with strides to predict, its third of blocks and
-pooling, the same with 40 filters more in each layer (section 4.1), one with all layer types and a
-learning rate, one for 8x8 digits, and a small one for them that was trained exhaustively."""
+"""Spaces by name. Zoph & Le 2017, section 4.1: "v1" without and "v2" with strides, "v3" with blocks
+and pooling, "v3-40" with 40 more filters in each layer. Section 3.3: "layer-types", with a learning
+rate. For 8x8 digits: "digits", and the small "digits-table", of which every network was trained."""

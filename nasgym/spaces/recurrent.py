@@ -1,25 +1,26 @@
 """Recurrent cells as trees of computation steps: the architecture and its search space."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
-from nasgym.spaces.base import Decision, SearchSpace
+from nasgym.spaces.base import Decision
+from nasgym.spaces.fixed_length import FixedLengthSpace
 
 COMBINATIONS = ("add", "elem_mult", "max")
-"""Ways to merge the two inputs of a node, all elementwise."""
+"""Elementwise ways to combine the two inputs of a node."""
 
 ACTIVATIONS = ("identity", "tanh", "sigmoid", "relu", "sin")
-"""What a node may do to its merged inputs."""
+"""Functions that a node can apply to its combined inputs."""
 
-
-MOST_NODES = 2000
-"""Nodes of a cell that is read."""
+MAX_NODES = 2000
+"""Largest number of nodes of a cell that `nasgym.spaces.read` accepts."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One computation step: its two inputs are combined, then activated."""
+    """One computation step: it combines its two inputs and applies an activation."""
 
     combination: str
     """One of COMBINATIONS."""
@@ -36,24 +37,24 @@ class Node:
 
 @dataclass(frozen=True)
 class RecurrentArchitecture:
-    """A recurrent cell: a binary tree of nodes and how the memory runs through it.
+    """A recurrent cell: a binary tree of nodes, and the path of the memory through it.
 
     Zoph & Le 2017, section 3.4. Leaf i combines W_i x_t with U_i h_{t-1}; node base + k combines
     nodes 2 k and 2 k + 1 and has no weights; the last node's output is h_t. The previous memory
-    c_{t-1} is injected into the output of one node; the new one is what another node has combined,
-    before its activation.
+    c_{t-1} is combined with the output of node `cell_in`. The new memory c_t is the value of node
+    `cell_out` before its activation.
     """
 
     kind: ClassVar[str] = "recurrent"
 
     nodes: tuple[Node, ...]
-    """The 2 base - 1 nodes: leaves first, the root last."""
+    """The 2 base - 1 nodes: the leaves first, the root last."""
     inject: Node
-    """How c_{t-1} is mixed into the output of node `cell_in`."""
+    """Combines c_{t-1} with the output of node `cell_in`: the paper's cell inject."""
     cell_out: int
-    """The node whose combined inputs become c_t: the first of the paper's cell indices."""
+    """Number of the node whose combined inputs become c_t: the paper's first cell index."""
     cell_in: int
-    """The node that c_{t-1} is injected into: the second of the paper's cell indices."""
+    """Number of the node that c_{t-1} is injected into: the paper's second cell index."""
 
     def __post_init__(self) -> None:
         if len(self.nodes) % 2 == 0:
@@ -74,16 +75,16 @@ class RecurrentArchitecture:
         return (len(self.nodes) + 1) // 2
 
     def children(self, node: int) -> tuple[int, int] | None:
-        """Return the two nodes that `node` reads, None for a leaf."""
+        """Return the two nodes that `node` reads, or None for a leaf."""
         first = 2 * (node - self.base)
         return None if first < 0 else (first, first + 1)
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> "RecurrentArchitecture":
-        """Return the cell whose plain form is `data`; ValueError for more than can be meant."""
-        if len(data["nodes"]) > MOST_NODES:
+        """Return the cell with the plain form `data`; raise ValueError if it has too many nodes."""
+        if len(data["nodes"]) > MAX_NODES:
             raise ValueError(
-                f"{len(data['nodes']):,} nodes are too many: {MOST_NODES:,} are the most"
+                f"a cell can have at most {MAX_NODES:,} nodes, not {len(data['nodes']):,}"
             )
         return cls(
             tuple(Node(**node) for node in data["nodes"]),
@@ -95,32 +96,31 @@ class RecurrentArchitecture:
 
 @dataclass(frozen=True)
 class LSTMArchitecture:
-    """The long short-term memory, the baseline that found cells are measured against."""
+    """The long short-term memory, the baseline for cells that a search finds."""
 
     kind: ClassVar[str] = "lstm"
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> "LSTMArchitecture":
-        """Return the one there is."""
+        """Return the LSTM, whatever `data` holds."""
         return cls()
 
 
 @dataclass(frozen=True)
-class RecurrentSpace(SearchSpace):
+class RecurrentSpace(FixedLengthSpace):
     """The recurrent cells of Zoph & Le 2017, sections 3.4 and 4.2.
 
-    The tree is labelled node by node with a combination and an activation; then come the two
-    choices of the cell inject and the two cell indices, c_t's node first. A string has
-    2 (2 base - 1) + 4 tokens; with the defaults 34, and there are 8^16 x 15^2 strings.
+    A string gives each node of the tree a combination and an activation, then the cell inject, then
+    the two cell indices, c_t's node first. It has 2 (2 base - 1) + 4 tokens: 34 with the defaults,
+    which allow 8^16 x 15^2 strings.
     """
 
     base: int = 8
-    """Number of leaves: pairs of x_t and h_{t-1} that are read."""
+    """Number of leaves of the tree; each reads x_t and h_{t-1}."""
     combinations: tuple[str, ...] = ("add", "elem_mult")
-    """Options for a node's combination; "max" is known too."""
+    """Options for how a node combines its inputs: add, elem_mult, max."""
     activations: tuple[str, ...] = ("identity", "tanh", "sigmoid", "relu")
-    """Options for a node's activation; "sin" is known too."""
-    _decisions: tuple[Decision, ...] = field(init=False, repr=False, compare=False)
+    """Options for a node's activation: identity, tanh, sigmoid, relu, sin."""
 
     def __post_init__(self) -> None:
         if type(self.base) is not int or self.base < 1:
@@ -131,28 +131,37 @@ class RecurrentSpace(SearchSpace):
             if not options or len(set(options)) < len(options) or not set(options) <= set(known):
                 raise ValueError(f"{name} must be some of {', '.join(known)}, not {options}")
             object.__setattr__(self, name, options)
-        object.__setattr__(self, "_decisions", tuple(self._write_decisions()))
 
-    def first(self) -> Decision:
-        """Return the combination of the first leaf."""
-        return self._decisions[0]
-
-    def following(self, decision: Decision, token: int) -> Decision | None:
-        """Return the next decision; which one comes next depends on no choice."""
-        position = self._decisions.index(decision) + 1
-        return self._decisions[position] if position < len(self._decisions) else None
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions in order; `layer` is the number of a node, from 1."""
+        nodes = tuple(range(2 * self.base - 1))
+        labels = (
+            decision
+            for node in nodes
+            for decision in (
+                Decision("combination", self.combinations, layer=node + 1),
+                Decision("activation", self.activations, layer=node + 1),
+            )
+        )
+        return (
+            *labels,
+            Decision("inject_combination", self.combinations),
+            Decision("inject_activation", self.activations),
+            Decision("cell_out", nodes),
+            Decision("cell_in", nodes),
+        )
 
     def decode(self, tokens: Sequence[int]) -> RecurrentArchitecture:
-        """Return the cell a string describes."""
-        chosen: list[Any] = [decision.options[token] for decision, token in self.walk(tokens)]
-        *labels, cell_out, cell_in = chosen
+        """Return the cell that a string describes."""
+        *labels, cell_out, cell_in = self.chosen(tokens)
         *nodes, inject = [Node(*pair) for pair in zip(labels[::2], labels[1::2], strict=True)]
         return RecurrentArchitecture(tuple(nodes), inject, cell_out, cell_in)
 
     def choice(self, architecture: Any, decision: Decision) -> Hashable:
-        """Return what `architecture` has at `decision`."""
+        """Return the option that `architecture` has at `decision`."""
         if not isinstance(architecture, RecurrentArchitecture):
-            raise ValueError(f"{architecture!r} is no cell of a tree")
+            raise ValueError(f"{architecture!r} is not a RecurrentArchitecture")
         if architecture.base != self.base:
             raise ValueError(f"the cell has base {architecture.base}, the space {self.base}")
         if decision.name in ("cell_out", "cell_in"):
@@ -163,40 +172,29 @@ class RecurrentSpace(SearchSpace):
     def canonical(self, architecture: RecurrentArchitecture) -> RecurrentArchitecture:
         """Return the cell with the two subtrees of every node in a fixed order.
 
-        Combinations are symmetric and leaves differ in nothing but their labels, so a cell with
-        two equally shaped subtrees swapped is the same cell.
+        Combinations are symmetric, and leaves differ only in their labels. Swapping two subtrees of
+        the same shape therefore gives the same cell.
         """
-        return _in_order(architecture)
-
-    def _write_decisions(self) -> Iterator[Decision]:
-        """Yield the decisions in order; a node's `layer` is its number and 1."""
-        nodes = range(2 * self.base - 1)
-        for node in nodes:
-            yield Decision("combination", self.combinations, layer=node + 1)
-            yield Decision("activation", self.activations, layer=node + 1)
-        yield Decision("inject_combination", self.combinations)
-        yield Decision("inject_activation", self.activations)
-        yield Decision("cell_out", tuple(nodes))
-        yield Decision("cell_in", tuple(nodes))
+        return _sort_subtrees(architecture)
 
 
-def _in_order(cell: RecurrentArchitecture) -> RecurrentArchitecture:
-    """Return `cell` with the smaller of two equally shaped subtrees first at every node."""
+def _sort_subtrees(cell: RecurrentArchitecture) -> RecurrentArchitecture:
+    """Return `cell` with the smaller of two subtrees of the same shape first, at every node."""
     descriptions: list[Any] = []
     shapes: list[Any] = []
-    below: list[list[int]] = []
-    for number, node in enumerate(cell.nodes):  # children come before what reads them
+    ordered: list[list[int]] = []
+    for number, node in enumerate(cell.nodes):  # children come before their parents
         children = list(cell.children(number) or ())
         if len({shapes[child] for child in children}) == 1:
             children.sort(key=lambda child: descriptions[child])
-        marks = (number == cell.cell_out, number == cell.cell_in)
+        roles = (number == cell.cell_out, number == cell.cell_in)
         inside = tuple(descriptions[child] for child in children)
-        descriptions.append((node.combination, node.activation, *marks, inside))
+        descriptions.append((node.combination, node.activation, *roles, inside))
         shapes.append(tuple(shapes[child] for child in children))
-        below.append(children)
-    origin = [len(cell.nodes) - 1] * len(cell.nodes)
-    for place in reversed(range(cell.base, len(cell.nodes))):
-        for child, source in zip(cell.children(place) or (), below[origin[place]], strict=True):
+        ordered.append(children)
+    origin = [len(cell.nodes) - 1] * len(cell.nodes)  # the old number of each node
+    for number in reversed(range(cell.base, len(cell.nodes))):
+        for child, source in zip(cell.children(number) or (), ordered[origin[number]], strict=True):
             origin[child] = source
     return replace(
         cell,

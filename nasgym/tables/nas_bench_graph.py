@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nasgym.spaces.tables import NASBenchGraphArchitecture, NASBenchGraphSpace
+from nasgym.spaces.nas_bench import NASBenchGraphArchitecture, NASBenchGraphSpace
 from nasgym.tables.table import Table, TableError
 
 CLASSES = dict(

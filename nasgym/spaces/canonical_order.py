@@ -1,21 +1,22 @@
-"""The canonical order of a network's layers: one numbering for all that mean the same network.
+"""The canonical order of a network's layers: the same for every numbering of the same network.
 
-Colour refinement over the graph of layers, with individualisation where colours tie, as programs
-for graph isomorphism do it. Networks here have at most a few dozen layers.
+Colour refinement on the graph of layers, with individualisation of tied nodes, as in programs for
+graph isomorphism. The networks have at most a few dozen layers.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 Colours = list[int]
+"""The colour of each node; nodes of the same colour could not yet be told apart."""
 
-MOST_LEAVES = 256
-"""Orders compared before giving up on a very symmetric graph: it then keeps the order it came in,
-which is never wrong; two equal networks may only fail to be recognised as such."""
+MAX_LEAVES = 256
+"""Orders to compare before giving up on a very symmetric graph. The graph then keeps its given
+order. That is safe: equal networks may only fail to be recognised as equal."""
 
 
 class _Graph:
-    """Layers as nodes from 0, each with a label and the nodes it reads."""
+    """Layers as nodes from 0, each with a label and the nodes that it reads."""
 
     def __init__(self, labels: Sequence[tuple[Any, ...]], inputs: Sequence[Sequence[int]]) -> None:
         self.inputs = [sorted(nodes) for nodes in inputs]
@@ -27,7 +28,7 @@ class _Graph:
         self.leaves = 0
 
     def refine(self, colours: Colours) -> Colours:
-        """Split colours by the colours around them until nothing splits any more."""
+        """Split colours by the colours of their neighbours until no colour splits."""
         while True:
             signatures = [
                 (
@@ -43,24 +44,24 @@ class _Graph:
             colours = refined
 
     def best_order(self, colours: Colours) -> tuple[list[Any], list[int]]:
-        """Return the smallest description that single colours lead to, and its order."""
+        """Return the smallest description of the graph, and the order of nodes that gives it."""
         colours = self.refine(colours)
         tied = self.tied(colours)
         if not tied:
             self.leaves += 1
             order = self.topological(colours)
-            number = {node: place for place, node in enumerate(order)}
-            described = [
+            number = {node: position for position, node in enumerate(order)}
+            description = [
                 (self.labels[node], sorted(number[source] for source in self.inputs[node]))
                 for node in order
             ]
-            return described, order
+            return description, order
         candidates: list[tuple[list[Any], list[int]]] = []
         seen = set()
         for node in tied:
             around = (tuple(self.inputs[node]), tuple(self.outputs[node]))
-            if around in seen or (candidates and self.leaves > MOST_LEAVES):
-                continue  # nodes with the same neighbours can be swapped: one of them is enough
+            if around in seen or (candidates and self.leaves > MAX_LEAVES):
+                continue  # nodes with the same neighbours are interchangeable: try one of them
             seen.add(around)
             chosen = [2 * colour + 1 for colour in colours]
             chosen[node] -= 1
@@ -68,7 +69,7 @@ class _Graph:
         return min(candidates, key=lambda candidate: candidate[0])
 
     def tied(self, colours: Colours) -> list[int]:
-        """Return the nodes of the first colour that more than one node has."""
+        """Return the nodes of the first colour that several nodes share."""
         for colour in sorted(set(colours)):
             nodes = [node for node, other in enumerate(colours) if other == colour]
             if len(nodes) > 1:
@@ -76,7 +77,7 @@ class _Graph:
         return []
 
     def topological(self, colours: Colours) -> list[int]:
-        """Return the nodes, inputs before the nodes that read them, smallest colour first."""
+        """Return the nodes in topological order, the smallest colour first."""
         order: list[int] = []
         missing = [len(sources) for sources in self.inputs]
         ready = [node for node, count in enumerate(missing) if count == 0]
@@ -94,17 +95,16 @@ class _Graph:
 def canonical_order(
     labels: Sequence[tuple[Any, ...]], inputs: Sequence[Sequence[int]]
 ) -> list[int]:
-    """Return the nodes in an order that depends on the network alone, not on their numbering.
+    """Return the nodes in an order that depends on the network and not on their numbering.
 
-    Node i, from 0, carries `labels[i]` and reads the earlier nodes `inputs[i]`. Reading inputs in
-    another order, or numbering nodes differently, gives the same network and the same order of it.
+    Node i, from 0, has the label `labels[i]` and reads the earlier nodes `inputs[i]`, in any order.
     """
     graph = _Graph(labels, inputs)
     order = graph.best_order(_ranks(labels))[1]
-    return list(range(len(labels))) if graph.leaves > MOST_LEAVES else order
+    return list(range(len(labels))) if graph.leaves > MAX_LEAVES else order
 
 
 def _ranks(values: Sequence[tuple[Any, ...]]) -> Colours:
-    """Return the rank of each value among the different ones."""
-    rank = {value: place for place, value in enumerate(sorted(set(values)))}
+    """Return the rank of each value among the distinct values."""
+    rank = {value: position for position, value in enumerate(sorted(set(values)))}
     return [rank[value] for value in values]
