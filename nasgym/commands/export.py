@@ -50,26 +50,14 @@ def _trained(folder: Path) -> "nn.Module":
 
     Raises FileNotFoundError if the training there is not finished.
     """
-    from nasgym.spaces import read
     from nasgym.training.final.checkpoint import load_weights
-    from nasgym.training.final.run import kind_of, read_plan, read_result
-    from nasgym.training.image.loop import Classification
+    from nasgym.training.final.plan import read_plan
+    from nasgym.training.final.run import read_result
 
     plan, result = read_plan(folder), read_result(folder)
     if plan is None or result is None:
         raise FileNotFoundError(f"{folder} is the folder of no finished `nasgym train`")
-    architecture = read(plan.architecture)
-    problem = kind_of(architecture)(
-        architecture,
-        plan.options,
-        recipe=plan.recipe,
-        epochs=plan.epochs,
-        seed=plan.seed,
-        device="cpu",
-    )
-    recipe = replace(problem.recipe, **result["grid"])
-    training, network = problem.training(recipe), problem.network(recipe)
-    if isinstance(training, Classification):  # it sets what the recipe says of the network
-        network = training.network
+    problem = plan.problem("cpu")
+    network = problem.network(replace(problem.recipe, **result["grid"]))
     network.load_state_dict(load_weights(folder / "weights.pt", result.get("weights_sha256")))
     return network

@@ -23,9 +23,9 @@ from nasgym.options import did_you_mean
 from nasgym.search.plan import Plan, SearchError
 from nasgym.spaces.base import SearchSpace
 from nasgym.training.image.evaluator import ImageChildren
-from nasgym.training.image.recipe import RECIPES
+from nasgym.training.image.recipe import IMAGE_RECIPES
 from nasgym.training.recipes import recipe_named
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.text.recipe import TEXT_RECIPES
 
 PROBE_STEPS = 2
 """Steps in an epoch of the probe."""
@@ -170,12 +170,12 @@ def fidelity_of(options: Mapping[str, Any]) -> Fidelity:
     chosen = {name: value for name, value in options.items() if name in DATA_OPTIONS}
     name, epochs = options.get("recipe", "short"), options.get("epochs")
     if "corpus" in options:
-        text = recipe_named(name, LANGUAGE_RECIPES, epochs=epochs)
+        text = recipe_named(name, TEXT_RECIPES, epochs=epochs)
         samples = len(load_text(options["corpus"], **chosen).train)
         enough = max(FEWEST_TRAIN, (PROBE_STEPS * text.unroll + 1) * text.batch_size)
         shortened = {"train_size": min(enough, samples), "valid_size": FEWEST_VALID}
         return Fidelity(text.epochs, samples, shortened)
-    recipe = recipe_named(name, RECIPES, epochs=epochs)
+    recipe = recipe_named(name, IMAGE_RECIPES, epochs=epochs)
     samples = len(load(options["data"], **chosen).train_labels)
     enough = PROBE_STEPS * recipe.batch_size
     return Fidelity(recipe.epochs, samples, {"train_size": min(enough, samples), "valid_size": 2})

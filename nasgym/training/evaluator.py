@@ -10,9 +10,7 @@ from nasgym.execution.local import Pool
 from nasgym.execution.machine import cores
 from nasgym.execution.scheduler import Scheduled, Scheduler
 from nasgym.spaces.plain import plain
-from nasgym.training.image.recipe import Recipe
-from nasgym.training.recipes import _check_whole
-from nasgym.training.text.recipe import LanguageRecipe
+from nasgym.training.recipes import Recipe, check_whole_numbers
 
 
 class Children(Scheduled):
@@ -26,7 +24,7 @@ class Children(Scheduled):
     def __init__(
         self,
         job: str,
-        recipe: Recipe | LanguageRecipe,
+        recipe: Recipe,
         data: Mapping[str, Any],
         data_digest: str,
         *,
@@ -57,7 +55,7 @@ class Children(Scheduled):
             from nasgym.execution.ray_cluster import Cluster
 
             cluster, workers = Cluster(workers, cpus=cpus, gpus=gpus), None
-        _check_whole(0, seed=seed, workers=workers)
+        check_whole_numbers(0, seed=seed, workers=workers)
         kind = (cluster or machine).survey(device)
         how: dict[str, Any] = {
             "recipe": plain(recipe),

@@ -8,10 +8,10 @@ from nasgym.data import load
 from nasgym.data.packed import pack
 from nasgym.networks import flops, parameters
 from nasgym.training.evaluator import Children
-from nasgym.training.image.recipe import RECIPES
-from nasgym.training.recipes import _check_whole, recipe_named
+from nasgym.training.image.recipe import IMAGE_RECIPES
+from nasgym.training.recipes import check_whole_numbers, recipe_named
 
-IMAGE_JOB = "nasgym.training.image.loop:job"
+IMAGE_JOB = "nasgym.training.image.job:job"
 
 
 class ImageChildren(Children):
@@ -38,20 +38,20 @@ class ImageChildren(Children):
         """Read the images; see `Children` for `device`, `workers` and all after them.
 
         `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
-        `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
-        the split of the data and, with its architecture, each child's weights and batches.
+        `recipe` is a name in IMAGE_RECIPES and `epochs` replaces its number of epochs. `seed`
+        decides the split of the data and, with its architecture, each child's weights and batches.
 
         Raises ValueError or FileNotFoundError, in one line, for what cannot be.
         """
-        _check_whole(0, seed=seed)
-        _check_whole(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
+        check_whole_numbers(0, seed=seed)
+        check_whole_numbers(1, train_size=train_size, valid_size=valid_size, image_size=image_size)
         options: dict[str, Any] = {
             "seed": seed,
             "train_size": train_size,
             "valid_size": valid_size,
             "image_size": image_size,
         }
-        chosen = recipe_named(recipe, RECIPES, epochs=epochs)
+        chosen = recipe_named(recipe, IMAGE_RECIPES, epochs=epochs)
         images = load(data, **options)
         self.input_shape = images.input_shape
         """(channels, height, width) of the images."""

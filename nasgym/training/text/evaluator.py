@@ -9,10 +9,10 @@ from nasgym.data.packed import pack
 from nasgym.networks.language_size import check_target, hidden_for
 from nasgym.networks.language_size import parameters as language_parameters
 from nasgym.training.evaluator import Children
-from nasgym.training.recipes import _check_whole, recipe_named
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.recipes import check_whole_numbers, recipe_named
+from nasgym.training.text.recipe import TEXT_RECIPES
 
-TEXT_JOB = "nasgym.training.text.loop:job"
+TEXT_JOB = "nasgym.training.text.job:job"
 
 
 class TextChildren(Children):
@@ -42,13 +42,13 @@ class TextChildren(Children):
         """Read the text; see `Children` for `device`, `workers` and all after them.
 
         `corpus`, `unit`, `vocabulary_size`, `train_size` and `valid_size` are those of
-        `nasgym.data.load_text`; `recipe` is a name in LANGUAGE_RECIPES, in which `epochs`,
+        `nasgym.data.load_text`; `recipe` is a name in TEXT_RECIPES, in which `epochs`,
         `parameters` and `shared_embeddings` replace what it has. `seed` decides, with its
         architecture, each child's weights and dropout.
 
         Raises ValueError or FileNotFoundError, in one line, for what cannot be.
         """
-        _check_whole(1, train_size=train_size, valid_size=valid_size, parameters=parameters)
+        check_whole_numbers(1, train_size=train_size, valid_size=valid_size, parameters=parameters)
         options: dict[str, Any] = {
             "unit": unit,
             "vocabulary_size": vocabulary_size,
@@ -57,7 +57,7 @@ class TextChildren(Children):
         }
         chosen = recipe_named(
             recipe,
-            LANGUAGE_RECIPES,
+            TEXT_RECIPES,
             epochs=epochs,
             parameters=parameters,
             shared_embeddings=shared_embeddings,
