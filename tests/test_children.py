@@ -83,7 +83,7 @@ def test_a_failure_in_this_process_is_data_too(monkeypatch: pytest.MonkeyPatch) 
         def fail(*_: Any, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr("nasgym.training.image.loop.train", fail)
+        monkeypatch.setattr("nasgym.training.image.job.train", fail)
         evaluation = evaluator.evaluate(GOOD[:1])[0]
         assert evaluation.status == status
         assert type(error).__name__ in evaluation.error

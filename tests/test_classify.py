@@ -22,19 +22,20 @@ from nasgym.networks import flops, parameters
 from nasgym.spaces import PRESETS, ConvArchitecture, ConvLayer
 from nasgym.spaces.plain import plain
 from nasgym.training.determinism import child_seed
-from nasgym.training.image import loop as classify
-from nasgym.training.image.batches import Batches, prepare
+from nasgym.training.image import job as image_job
+from nasgym.training.image import loop
+from nasgym.training.image.batches import ImageBatches, prepare
+from nasgym.training.image.job import job
 from nasgym.training.image.loop import (
-    VALIDATED_AT_ONCE,
-    Classification,
-    initialised,
-    job,
+    VALID_BATCH_SIZE,
+    ImageTraining,
+    initial_network,
     train,
     validate,
 )
-from nasgym.training.image.recipe import RECIPES, Recipe
+from nasgym.training.image.recipe import IMAGE_RECIPES, ImageRecipe
 
-SHORT, PAPER = RECIPES["short"], RECIPES["paper"]
+SHORT, PAPER = IMAGE_RECIPES["short"], IMAGE_RECIPES["paper"]
 
 DECENT = ConvArchitecture(
     tuple(
@@ -122,13 +123,13 @@ def test_drops_can_come_at_other_shares() -> None:
 def test_what_a_search_leaves_alone_is_not_in_the_plain_form() -> None:
     assert {"drops", "norm_epsilon"}.isdisjoint(plain(PAPER))
     changed = replace(PAPER, drops=(0.3,), norm_epsilon=0.1)
-    assert Recipe(**plain(changed)) == replace(changed, drops=[0.3])
+    assert ImageRecipe(**plain(changed)) == replace(changed, drops=[0.3])
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "judged_epochs"])
 def test_a_recipe_without_training_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        Recipe(**asdict(SHORT) | {name: 0})
+        ImageRecipe(**asdict(SHORT) | {name: 0})
 
 
 # Batches ----------------------------------------------------------------------------------------
@@ -200,15 +201,15 @@ def test_pictures_of_one_colour_stay_finite() -> None:
 
 
 @pytest.fixture(scope="module")
-def digits() -> Batches:
+def digits() -> ImageBatches:
     return prepare(load("digits"), SHORT, torch.float32)
 
 
-def trained(batches: Batches, recipe: Recipe, seed: int = 0) -> Any:
-    return train(initialised(DECENT, (1, 8, 8), 10, seed), batches, recipe, seed)
+def trained(batches: ImageBatches, recipe: ImageRecipe, seed: int = 0) -> Any:
+    return train(initial_network(DECENT, (1, 8, 8), 10, seed), batches, recipe, seed)
 
 
-def test_a_decent_network_learns_the_digits(digits: Batches) -> None:
+def test_a_decent_network_learns_the_digits(digits: ImageBatches) -> None:
     evaluation = trained(digits, SHORT)
     assert evaluation.status == "ok"
     assert evaluation.accuracy > 0.9
@@ -220,7 +221,7 @@ def test_a_decent_network_learns_the_digits(digits: Batches) -> None:
     assert ["accuracy" in point for point in curve] == [False] * (SHORT.epochs - 1) + [True]
 
 
-def test_the_best_of_the_judged_epochs_counts(digits: Batches) -> None:
+def test_the_best_of_the_judged_epochs_counts(digits: ImageBatches) -> None:
     evaluation = trained(digits, replace(SHORT, epochs=3, judged_epochs=2))
     judged = [point for point in evaluation.metrics["curve"] if "accuracy" in point]
     assert [point["epoch"] for point in judged] == [2, 3]
@@ -229,21 +230,21 @@ def test_the_best_of_the_judged_epochs_counts(digits: Batches) -> None:
 
 
 def test_the_papers_reward_is_the_best_of_the_last_five_epochs_cubed(
-    digits: Batches, monkeypatch: pytest.MonkeyPatch
+    digits: ImageBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Acceptance check 9 (section 4.1)."""
     accuracies = iter((0.90, 0.91, 0.93, 0.92, 0.92))
-    monkeypatch.setattr(classify, "validate", lambda *_: {"accuracy": next(accuracies), "nll": 1.0})
+    monkeypatch.setattr(loop, "validate", lambda *_: {"accuracy": next(accuracies), "nll": 1.0})
     recipe = replace(SHORT, epochs=6, judged_epochs=PAPER.judged_epochs)
-    evaluation = train(initialised(TINY, (1, 8, 8), 10, 0), digits, recipe, 0)
+    evaluation = train(initial_network(TINY, (1, 8, 8), 10, 0), digits, recipe, 0)
     assert next(accuracies, None) is None
     assert REWARDS["accuracy_cubed"](evaluation) == pytest.approx(0.804357)
 
 
-def test_validation_is_right_and_takes_all_images(digits: Batches) -> None:
-    network = initialised(DECENT, (1, 8, 8), 10, 0)
+def test_validation_is_right_and_takes_all_images(digits: ImageBatches) -> None:
+    network = initial_network(DECENT, (1, 8, 8), 10, 0)
     result = validate(network, digits)
-    assert len(digits.valid_labels) > VALIDATED_AT_ONCE
+    assert len(digits.valid_labels) > VALID_BATCH_SIZE
     with torch.no_grad():
         chances = network(digits.valid_images).softmax(1).numpy()
     labels = digits.valid_labels.numpy()
@@ -255,18 +256,20 @@ def test_validation_is_right_and_takes_all_images(digits: Batches) -> None:
 def test_reduced_precision_is_for_the_network_alone() -> None:
     batches = prepare(load("digits", train_size=64, valid_size=20), SHORT, torch.bfloat16)
     assert batches.canvases.dtype == torch.bfloat16
-    network = initialised(TINY, (1, 8, 8), 10, 0)
+    network = initial_network(TINY, (1, 8, 8), 10, 0)
     evaluation = train(network, batches, replace(SHORT, epochs=1), 0)
     assert evaluation.status == "ok"
     assert all(weights.dtype == torch.float32 for weights in network.parameters())
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2])
-def test_a_training_taken_up_again_goes_on_to_the_same_bits(epochs: int, digits: Batches) -> None:
+def test_a_training_taken_up_again_goes_on_to_the_same_bits(
+    epochs: int, digits: ImageBatches
+) -> None:
     recipe = replace(SHORT, epochs=3, judged_epochs=2)
 
-    def begun(seed: int) -> Classification:
-        return Classification(initialised(TINY, (1, 8, 8), 10, seed), digits, recipe, seed)
+    def begun(seed: int) -> ImageTraining:
+        return ImageTraining(initial_network(TINY, (1, 8, 8), 10, seed), digits, recipe, seed)
 
     whole, first, second = begun(0), begun(0), begun(1)
     for _ in range(epochs):
@@ -294,10 +297,9 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
-def test_the_epsilon_of_the_batch_normalisation_is_the_recipes(digits: Batches) -> None:
+def test_the_batch_normalisation_takes_the_epsilon() -> None:
     for epsilon, expected in ((None, 1e-5), (0.1, 0.1)):
-        network = initialised(TINY, (1, 8, 8), 10, 0)
-        Classification(network, digits, replace(SHORT, norm_epsilon=epsilon), 0)
+        network = initial_network(TINY, (1, 8, 8), 10, 0, epsilon)
         norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
         assert [norm.eps for norm in norms] == [expected] * 2
 
@@ -360,11 +362,13 @@ def test_the_learning_rate_of_an_architecture_replaces_the_recipes(
 ) -> None:
     used: list[float] = []
 
-    def noted(network: nn.Module, batches: Batches, recipe: Recipe, seed: int) -> Evaluation:
+    def noted(
+        network: nn.Module, batches: ImageBatches, recipe: ImageRecipe, seed: int
+    ) -> Evaluation:
         used.append(recipe.learning_rate)
         return Evaluation(0.5)
 
-    monkeypatch.setattr(classify, "train", noted)
+    monkeypatch.setattr(image_job, "train", noted)
     for rate in (None, 0.007):
         run({"architecture": plain(replace(TINY, learning_rate=rate))})
     assert used == [SHORT.learning_rate, 0.007]
@@ -395,7 +399,7 @@ def test_children_of_every_space_train(preset: str) -> None:
 def test_a_job_leaves_one_thread_and_no_gpu_behind() -> None:
     code = (
         "import json, os, sys, torch\n"
-        "from nasgym.training.image.loop import job\n"
+        "from nasgym.training.image.job import job\n"
         "job(json.loads(sys.argv[1]))\n"
         "assert torch.get_num_threads() == 1\n"
         "assert not torch.cuda.is_initialized()\n"

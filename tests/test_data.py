@@ -138,8 +138,8 @@ def test_impossible_sizes_are_refused(options: dict[str, int], words: str) -> No
 
 
 def test_nothing_an_evaluator_uses_imports_the_test_images() -> None:
-    modules = imported_by("import nasgym, nasgym.training.image.loop, nasgym.training.evaluator")
-    assert "nasgym.training.image.loop" in modules
+    modules = imported_by("import nasgym, nasgym.training.image.job, nasgym.training.evaluator")
+    assert "nasgym.training.image.job" in modules
     assert "nasgym.data.final" not in modules
 
 

@@ -26,10 +26,11 @@ from nasgym.spaces import ConvArchitecture, ConvLayer, LSTMArchitecture
 from nasgym.spaces.plain import plain
 from nasgym.training.final.checkpoint import CheckpointError
 from nasgym.training.final.grid import GridError
-from nasgym.training.final.run import Final, FinalError, FinalPlan, Step
-from nasgym.training.image.loop import Classification
+from nasgym.training.final.plan import FinalError, FinalPlan
+from nasgym.training.final.run import FinalRun, Step
+from nasgym.training.image.loop import ImageTraining
 from nasgym.training.image.problem import ImageProblem
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.text.recipe import TEXT_RECIPES
 from tests.command_line import assert_mistake, run
 from tests.killing import ROOT
 
@@ -56,7 +57,7 @@ TEXT = FinalPlan(plain(LSTMArchitecture()), SMALL_TEXT, recipe="short", epochs=3
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of PLAN's training, never killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    Final(folder, PLAN).run()
+    FinalRun(folder, PLAN).run()
     return folder
 
 
@@ -96,7 +97,7 @@ more points of the grid and one epoch, 3 steps each, the 20th step is in the sec
 
 def test_killed_anywhere_it_goes_on_to_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
     (tmp_path / "train.json").write_bytes((undisturbed / "train.json").read_bytes())
-    code = f"from nasgym.training.final.run import Final; Final({str(tmp_path)!r}).run()"
+    code = f"from nasgym.training.final.run import FinalRun; FinalRun({str(tmp_path)!r}).run()"
     for point, name in KILLS.items():
         process = subprocess.run(
             [sys.executable, "-c", code],
@@ -110,7 +111,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bits(tmp_path: Path, undisturbed
         assert len(read(tmp_path, "grid.json")["points"]) == (3 if point[:5] == "after" else 8)
         assert not (tmp_path / "test.json").exists()
     steps: list[Step] = []
-    Final(tmp_path).run(steps.append)
+    FinalRun(tmp_path).run(steps.append)
     assert [(step.phase, step.done, step.seconds) for step in steps] == [("training", 3, 0.0)]
     assert_same(tmp_path, undisturbed)
     grids = [read(folder, "grid.json")["points"] for folder in (tmp_path, undisturbed)]
@@ -133,7 +134,7 @@ def stop_after(epochs: int) -> Callable[[Step], None]:
 def stopped(tmp_path: Path) -> Path:
     """A folder in which two of three epochs are trained."""
     with pytest.raises(Stopped):
-        Final(tmp_path, replace(PLAN, grid=False)).run(stop_after(2))
+        FinalRun(tmp_path, replace(PLAN, grid=False)).run(stop_after(2))
     return tmp_path
 
 
@@ -144,7 +145,7 @@ def test_a_damaged_checkpoint_is_named_and_left_as_it_is(stopped: Path) -> None:
     for damaged in (flipped, whole[: len(whole) // 2], b""):
         path.write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged"):
-            Final(stopped).run()
+            FinalRun(stopped).run()
         assert path.read_bytes() == damaged
         assert not (stopped / "test.json").exists()
 
@@ -162,17 +163,17 @@ def test_a_damaged_checkpoint_is_named_and_left_as_it_is(stopped: Path) -> None:
 def test_a_checkpoint_of_another_training_is_refused(change: Any, stopped: Path) -> None:
     other = replace(PLAN, grid=False, **change)
     with pytest.raises(FinalError, match="holds a training with"):
-        Final(stopped, other)
+        FinalRun(stopped, other)
     (stopped / "train.json").unlink()
     before = (stopped / "checkpoint.pt").read_bytes()
     with pytest.raises(CheckpointError, match="belongs to another training"):
-        Final(stopped, other).run()
+        FinalRun(stopped, other).run()
     assert (stopped / "checkpoint.pt").read_bytes() == before
     torch.set_num_threads(1)
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    final = Final(tmp_path, PLAN)
+    final = FinalRun(tmp_path, PLAN)
     (tmp_path / "train.pid").write_text("123")
     with (
         FileLock(tmp_path / "train.lock"),
@@ -227,10 +228,10 @@ def test_the_test_images_are_read_once_and_last(
         return load_test(*arguments, **options)
 
     monkeypatch.setattr("nasgym.training.image.problem.load_test", noted)
-    first = Final(tmp_path, replace(PLAN, grid=False)).run()
+    first = FinalRun(tmp_path, replace(PLAN, grid=False)).run()
     assert seen == [True]
-    monkeypatch.setattr(Classification, "advance", None)
-    assert Final(tmp_path).run() == read(tmp_path, "test.json") == first
+    monkeypatch.setattr(ImageTraining, "advance", None)
+    assert FinalRun(tmp_path).run() == read(tmp_path, "test.json") == first
     assert seen == [True]
 
 
@@ -256,7 +257,7 @@ def test_a_point_that_diverges_is_recorded_and_not_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grid_of(monkeypatch, 1e20, 0.1, 1e20)
-    assert Final(tmp_path, PLAN).run()["grid"] == {"learning_rate": 0.1}
+    assert FinalRun(tmp_path, PLAN).run()["grid"] == {"learning_rate": 0.1}
     points = read(tmp_path, "grid.json")["points"]
     assert [point["evaluation"]["status"] for point in points] == ["nan", "ok", "nan"]
 
@@ -267,11 +268,11 @@ def test_a_hopeless_grid_and_a_training_that_diverges_are_never_tested(
     grid_of(monkeypatch, 1e20)
     for _ in range(2):
         with pytest.raises(GridError, match=r"every point of .* failed.*not finite"):
-            Final(tmp_path, PLAN).run()
+            FinalRun(tmp_path, PLAN).run()
     wild = plain(replace(TINY, learning_rate=1e20))
     for _ in range(2):
         with pytest.raises(FinalError, match="not finite in epoch 1: there is nothing to test"):
-            Final(tmp_path / "wild", replace(PLAN, architecture=wild, grid=False)).run()
+            FinalRun(tmp_path / "wild", replace(PLAN, architecture=wild, grid=False)).run()
     assert not list(tmp_path.rglob("test.json"))
 
 
@@ -279,7 +280,7 @@ def test_a_hopeless_grid_and_a_training_that_diverges_are_never_tested(
 def test_a_wrong_grid_is_named_and_left_as_it_is(content: str, tmp_path: Path) -> None:
     (tmp_path / "grid.json").write_text(content)
     with pytest.raises(GridError, match=r"grid\.json"):
-        Final(tmp_path, PLAN).run()
+        FinalRun(tmp_path, PLAN).run()
     assert (tmp_path / "grid.json").read_text() == content
 
 
@@ -349,11 +350,11 @@ def test_an_interrupt_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(self: Classification) -> None:
+    def interrupted(self: ImageTraining) -> None:
         signal.raise_signal(signum)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Classification, "advance", interrupted)
+        patched.setattr(ImageTraining, "advance", interrupted)
         code, out, _ = train(capsys, found, "--out", tmp_path / "final", *QUICK)
     assert code == 128 + signum and out.endswith(f"nasgym train {tmp_path / 'final'}\n")
     assert train(capsys, tmp_path / "final")[0] == 0
@@ -390,11 +391,11 @@ def test_mistakes_get_one_line_and_leave_nothing(
 
 
 def test_a_cell_is_trained_and_tested_on_text(tmp_path: Path) -> None:
-    result = Final(tmp_path, TEXT).run()
+    result = FinalRun(tmp_path, TEXT).run()
     assert result["score"] == "perplexity" and result["curve"][-1] == result["validation"]
     tokens = load_test_text("documentation", vocabulary_size=200)
     assert result["test"]["tokens"] == len(tokens)
-    layers = LANGUAGE_RECIPES["short"].layers
+    layers = TEXT_RECIPES["short"].layers
     model: Any = build(LSTMArchitecture(), 200, _hidden(tmp_path), layers=layers)
     model.load_state_dict(weights(tmp_path))
     text = torch.from_numpy(tokens).long()[:, None]
@@ -411,11 +412,11 @@ def _hidden(folder: Path) -> int:
 
 def test_a_cells_training_stopped_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     plan = replace(TEXT, grid=True, grid_epochs=1)
-    Final(tmp_path / "whole", plan).run()
+    FinalRun(tmp_path / "whole", plan).run()
     for epochs in (1, 2):
         with pytest.raises(Stopped):
-            Final(tmp_path / "stopped", plan).run(stop_after(epochs))
-    Final(tmp_path / "stopped").run()
+            FinalRun(tmp_path / "stopped", plan).run(stop_after(epochs))
+    FinalRun(tmp_path / "stopped").run()
     assert_same(tmp_path / "whole", tmp_path / "stopped")
     points = read(tmp_path / "whole", "grid.json")["points"]
     best = min(points, key=lambda point: point["evaluation"]["metrics"]["perplexity"])

@@ -18,15 +18,9 @@ from nasgym.networks import build, zoo
 from nasgym.networks.language import LanguageModel
 from nasgym.networks.language_size import HIDDEN_STEP, check_target, hidden_for, parameters
 from nasgym.spaces import LSTMArchitecture, Node, RecurrentArchitecture
-from nasgym.training.text.loop import (
-    LanguageModelling,
-    Texts,
-    model_of,
-    prepare,
-    train,
-    validate,
-)
-from nasgym.training.text.recipe import LANGUAGE_RECIPES, LanguageRecipe
+from nasgym.training.text.batches import TextBatches, prepare
+from nasgym.training.text.loop import TextTraining, initial_network, train, validate
+from nasgym.training.text.recipe import TEXT_RECIPES, TextRecipe
 
 CELL = RecurrentArchitecture(
     (Node("add", "tanh"), Node("elem_mult", "relu"), Node("elem_mult", "sigmoid")),
@@ -37,7 +31,7 @@ CELL = RecurrentArchitecture(
 """The example of Zoph & Le 2017, figure 5."""
 LSTM = LSTMArchitecture()
 QUICK = replace(
-    LANGUAGE_RECIPES["short"], parameters=4000, batch_size=4, unroll=10, epochs=2, dropout=0.2
+    TEXT_RECIPES["short"], parameters=4000, batch_size=4, unroll=10, epochs=2, dropout=0.2
 )
 
 
@@ -50,7 +44,7 @@ def data(train: int = 2000, valid: int = 301) -> TextData:
     return TextData(cycle(train), cycle(valid), tuple("abcdefg"), "characters")
 
 
-def texts(recipe: LanguageRecipe = QUICK, **sizes: int) -> Texts:
+def batches(recipe: TextRecipe = QUICK, **sizes: int) -> TextBatches:
     return prepare(data(**sizes), recipe, torch.float32)
 
 
@@ -110,26 +104,26 @@ def test_whole_words_are_left_out_and_outputs_by_one_mask_for_all_steps() -> Non
     assert model.eval()._words(model.embedding.weight) is model.embedding.weight
 
 
-@pytest.mark.parametrize("pieces", [1, 3, 20])
-def test_every_token_but_the_first_is_judged_once(pieces: int) -> None:
-    """The oracle reads the text in one go; more pieces forget what lies far back, no more."""
+@pytest.mark.parametrize("columns", [1, 3, 20])
+def test_every_token_but_the_first_is_judged_once(columns: int) -> None:
+    """The oracle reads the text in one go; more columns forget what lies far back, no more."""
     recipe = replace(QUICK, dropout=0.0)
-    prepared = texts(recipe, valid=301)
-    model = model_of(zoo.NAS_CELL, prepared, recipe, seed=0)
+    prepared = batches(recipe, valid=301)
+    model = initial_network(zoo.NAS_CELL, prepared, recipe, seed=0)
     train(model, prepared, recipe, seed=0)
     model.eval()
     with torch.no_grad():
         logits, _ = model(prepared.valid[:-1, None])
         expected = F.cross_entropy(logits[:, 0], prepared.valid[1:]).item()
-    measured = validate(model, prepared, pieces)
-    assert measured["nll"] == pytest.approx(expected, rel=1e-5 if pieces == 1 else 2e-2)
+    measured = validate(model, prepared, columns)
+    assert measured["nll"] == pytest.approx(expected, rel=1e-5 if columns == 1 else 2e-2)
     assert measured["perplexity"] == pytest.approx(exp(measured["nll"]))
     hits = (logits[:, 0].argmax(1) == prepared.valid[1:]).float().mean().item()
-    assert measured["accuracy"] == pytest.approx(hits, abs=1e-6 if pieces == 1 else 0.02)
+    assert measured["accuracy"] == pytest.approx(hits, abs=1e-6 if columns == 1 else 0.02)
 
 
 def test_a_text_of_chance_has_the_perplexity_of_its_vocabulary() -> None:
-    prepared = replace(texts(), valid=torch.randint(7, (500,)))
+    prepared = replace(batches(), valid=torch.randint(7, (500,)))
     model = LanguageModel(LSTM, 7, 8, init=1e-9)
     assert validate(model, prepared)["perplexity"] == pytest.approx(7, rel=1e-5)
 
@@ -137,9 +131,9 @@ def test_a_text_of_chance_has_the_perplexity_of_its_vocabulary() -> None:
 @pytest.mark.parametrize("architecture", [CELL, LSTM, zoo.NAS_CELL], ids=["base 2", "lstm", "nas"])
 def test_a_simple_text_is_learned_and_the_same_bits_come_out_twice(architecture: Any) -> None:
     recipe = replace(QUICK, parameters=8000, dropout=0.0, epochs=3)
-    prepared = texts(recipe, train=6000)
+    prepared = batches(recipe, train=6000)
     evaluations = [
-        train(model_of(architecture, prepared, recipe, seed=3), prepared, recipe, seed=3)
+        train(initial_network(architecture, prepared, recipe, seed=3), prepared, recipe, seed=3)
         for _ in range(2)
     ]
     one, other = (replace(evaluation, seconds=0) for evaluation in evaluations)
@@ -150,10 +144,10 @@ def test_a_simple_text_is_learned_and_the_same_bits_come_out_twice(architecture:
 
 def test_a_training_goes_on_from_its_state_with_the_same_bits() -> None:
     recipe = replace(QUICK, epochs=3, judged_epochs=3, embedding_dropout=0.1, recurrent_dropout=0.2)
-    prepared = texts(recipe)
+    prepared = batches(recipe)
 
-    def begun() -> LanguageModelling:
-        return LanguageModelling(model_of(CELL, prepared, recipe, 1), prepared, recipe, seed=1)
+    def begun() -> TextTraining:
+        return TextTraining(initial_network(CELL, prepared, recipe, 1), prepared, recipe, seed=1)
 
     whole, broken, again = begun(), begun(), begun()
     while not whole.finished:
@@ -163,29 +157,29 @@ def test_a_training_goes_on_from_its_state_with_the_same_bits() -> None:
     while not again.finished:
         again.advance()
     assert again.curve == whole.curve and len(whole.curve) == 3
-    for name, weight in whole.model.state_dict().items():
-        assert torch.equal(weight, again.model.state_dict()[name])
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, again.network.state_dict()[name])
 
 
 def test_training_leaves_the_global_generator_alone() -> None:
-    prepared = texts()
+    prepared = batches()
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    train(model_of(CELL, prepared, QUICK, seed=0), prepared, QUICK, seed=0)
+    train(initial_network(CELL, prepared, QUICK, seed=0), prepared, QUICK, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_diverged_training_ends_early_with_its_reason() -> None:
     recipe = replace(QUICK, optimizer="sgd", learning_rate=1e4, clip=1e9, epochs=50, init=0.5)
-    prepared = texts(recipe, train=4000)
-    evaluation = train(model_of(LSTM, prepared, recipe, seed=0), prepared, recipe, seed=0)
+    prepared = batches(recipe, train=4000)
+    evaluation = train(initial_network(LSTM, prepared, recipe, seed=0), prepared, recipe, seed=0)
     assert evaluation.status == "nan" and evaluation.accuracy == 0.0
     assert "the loss was" in evaluation.error and "epoch" in evaluation.error
 
 
 def test_the_rates_of_the_medium_model() -> None:
     """Zaremba et al. 2014: 1 for six epochs, then times 0.8 an epoch."""
-    rates = list(replace(LANGUAGE_RECIPES["paper"], epochs=9).rates(2))
+    rates = list(replace(TEXT_RECIPES["paper"], epochs=9).rates(2))
     assert rates == pytest.approx([1.0] * 12 + [0.8] * 2 + [0.64] * 2 + [0.512] * 2)
 
 
@@ -196,8 +190,8 @@ def test_the_reward_of_the_paper() -> None:
 
 def test_biases_begin_as_the_frequencies_of_the_tokens() -> None:
     recipe = replace(QUICK, frequency_bias=True, init=1e-9)
-    prepared = texts(recipe)
-    model = model_of(LSTM, prepared, recipe, seed=0)
+    prepared = batches(recipe)
+    model = initial_network(LSTM, prepared, recipe, seed=0)
     shares = np.bincount(cycle(2000), minlength=7) + 0.5
     expected = -np.log(shares[:5] / shares.sum()).mean()
     assert validate(model, prepared)["nll"] == pytest.approx(expected, rel=1e-3)
@@ -205,16 +199,16 @@ def test_biases_begin_as_the_frequencies_of_the_tokens() -> None:
 
 
 def test_a_text_too_short_for_a_step_is_refused() -> None:
-    with pytest.raises(ValueError, match="too short: a step takes 4 pieces of 11"):
-        texts(train=43)
+    with pytest.raises(ValueError, match="too short: one step reads 4 columns of 11 tokens"):
+        batches(train=43)
 
 
 def test_pythons_documentation_can_be_learned(tmp_path: Path) -> None:
-    recipe = replace(LANGUAGE_RECIPES["short"], parameters=60_000)
+    recipe = replace(TEXT_RECIPES["short"], parameters=60_000)
     prepared = prepare(
         load_text("documentation", unit="characters", train_size=20_000), recipe, torch.float32
     )
-    evaluation = train(model_of(LSTM, prepared, recipe, 0), prepared, recipe, 0)
+    evaluation = train(initial_network(LSTM, prepared, recipe, 0), prepared, recipe, 0)
     guess = torch.special.entr(prepared.frequencies).sum().exp().item()
     assert evaluation.metrics["perplexity"] < 0.7 * guess
 
@@ -224,9 +218,9 @@ def test_a_long_training_takes_no_more_memory_than_a_short_one() -> None:
     rng = np.random.default_rng(0)
     tokens = rng.integers(10_000, size=13_000).astype(np.int32)
     words = TextData(tokens, tokens[:200], tuple(map(str, range(10_000))), "words")
-    recipe = replace(LANGUAGE_RECIPES["short"], epochs=2, judged_epochs=2)
+    recipe = replace(TEXT_RECIPES["short"], epochs=2, judged_epochs=2)
     prepared = prepare(words, recipe, torch.float32)
-    training = LanguageModelling(model_of(zoo.NAS_CELL, prepared, recipe, 0), prepared, recipe, 0)
+    training = TextTraining(initial_network(zoo.NAS_CELL, prepared, recipe, 0), prepared, recipe, 0)
     training.advance()
     before = resident()
     training.advance()

@@ -18,8 +18,8 @@ from nasgym.search.paper import SEARCHES, SPENT, filled
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace, RecurrentSpace
-from nasgym.training.image.recipe import RECIPES
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.image.recipe import IMAGE_RECIPES
+from nasgym.training.text.recipe import TEXT_RECIPES
 
 QUICK = {
     "paper-cifar10": {"data": "digits", "train_size": 100, "valid_size": 20, "workers": 0},
@@ -54,7 +54,7 @@ def test_cifar10_is_the_paper_s() -> None:
     options = plan.env_options
     assert options["train_size"] == 45_000 and options["valid_size"] == 5_000
     assert options["reward"] == "accuracy_cubed" and options["epochs"] == 50
-    assert RECIPES[options["recipe"]].judged_epochs == 5
+    assert IMAGE_RECIPES[options["recipe"]].judged_epochs == 5
     with environment("paper-cifar10") as env:
         assert env.base_space == ConvSpace(
             layers=6,
@@ -80,7 +80,7 @@ def test_ptb_is_the_paper_s() -> None:
     options = plan.env_options
     assert (options["epochs"], options["parameters"]) == (35, 20_000_000)
     assert options["reward"] == "perplexity" and options["reward_constant"] == 80
-    recipe = LANGUAGE_RECIPES[options["recipe"]]
+    recipe = TEXT_RECIPES[options["recipe"]]
     assert recipe.layers == 2 and recipe.embedding_dropout > 0 and recipe.recurrent_dropout > 0
     with environment("paper-ptb") as env:
         space = env.base_space

@@ -19,7 +19,7 @@ from nasgym.benchmarks.speed.training import check
 from nasgym.benchmarks.workloads import LARGE, SMALL, TWENTY_TOKENS, noise, random_children
 from nasgym.networks import flops
 from nasgym.training.image.batches import prepare
-from nasgym.training.image.recipe import Recipe
+from nasgym.training.image.recipe import ImageRecipe
 
 TOY = Effort(rounds=1, seconds=0.0, share=0.01)
 
@@ -119,7 +119,7 @@ def test_both_input_pipelines_give_as_many_images_of_the_same_kind() -> None:
         assert abs(float(pixels.mean())) < 0.05 and 0.5 < float(pixels.std()) < 1.0
 
 
-RECIPE = Recipe("test", epochs=1, batch_size=32, augment=True)
+RECIPE = ImageRecipe("test", epochs=1, batch_size=32, augment=True)
 
 
 def test_the_bare_environment_shows_what_ours_shows() -> None:

@@ -47,7 +47,7 @@ class ExhaustiveEvaluator(TrainingEvaluator):
         """Train with the seeds from 0 to `seeds` - 1."""
         super().__init__(
             JOB,
-            RECIPES[RECIPE],
+            IMAGE_RECIPES[RECIPE],
             {"seeds": seeds},
             f"digits, {seeds} seeds, tested",
             seed=0,
@@ -75,13 +75,14 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     from nasgym.data.final import load_test
     from nasgym.networks import flops, parameters
     from nasgym.spaces import read
-    from nasgym.training.determinism import child_seed, settle
+    from nasgym.training.determinism import child_seed, configure_process
     from nasgym.training.image.batches import prepare
-    from nasgym.training.image.loop import WARM_UP, initialised, train, validate
-    from nasgym.training.image.recipe import Recipe
+    from nasgym.training.image.job import WARM_UP
+    from nasgym.training.image.loop import initial_network, train, validate
+    from nasgym.training.image.recipe import ImageRecipe
 
-    settle()
-    recipe = Recipe(**settings["recipe"])
+    configure_process()
+    recipe = ImageRecipe(**settings["recipe"])
     dtype = getattr(torch, settings["precision"])
     images, labels = load_test("digits")
     data = [load("digits", seed=seed) for seed in range(settings["seeds"])]
@@ -92,14 +93,16 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     ]
     shape, classes = data[0].input_shape, data[0].classes
     # What a process does only once, such as an import of 2 s, is no child's to pay for.
-    train(initialised(WARM_UP, shape, classes, seed=0), training[0], replace(recipe, epochs=1), 0)
+    train(
+        initial_network(WARM_UP, shape, classes, seed=0), training[0], replace(recipe, epochs=1), 0
+    )
 
     def run(task: Mapping[str, Any]) -> dict[str, Any]:
         architecture = read(task["architecture"])
         metrics: dict[str, Any] = {"valid": [], "test": [], "seconds": []}
         for seed, (batches, tested) in enumerate(zip(training, tests, strict=True)):
             own = child_seed(seed, task["architecture"])
-            network = initialised(architecture, shape, classes, own)
+            network = initial_network(architecture, shape, classes, own)
             evaluation = train(network, batches, recipe, own)
             metrics["valid"].append(round(evaluation.accuracy * len(batches.valid_labels)))
             metrics["test"].append(round(validate(network, tested)["accuracy"] * len(labels)))

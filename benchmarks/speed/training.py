@@ -39,10 +39,10 @@ from nasgym.training.image.recipe import RECIPES, Recipe
 PRECISION = precision("cpu")
 DTYPE: torch.dtype = getattr(torch, PRECISION)
 
-AUGMENTED = Recipe("benchmark", epochs=1, augment=True)
+AUGMENTED = ImageRecipe("benchmark", epochs=1, augment=True)
 """One epoch of random crops in batches of 64."""
 
-SHORT = replace(RECIPES["short"], epochs=5)
+SHORT = replace(IMAGE_RECIPES["short"], epochs=5)
 """Five epochs of whole images."""
 
 
@@ -163,7 +163,7 @@ def digits(effort: Effort) -> Measurement:
     def ours() -> None:
         accuracies.clear()
         for architecture in architectures:
-            network = initialised(architecture, data.input_shape, data.classes, seed=0)
+            network = initial_network(architecture, data.input_shape, data.classes, seed=0)
             evaluation = train(network, batches, SHORT, seed=0)
             check([evaluation])
             accuracies.append(evaluation.accuracy)
@@ -218,7 +218,7 @@ def isolation(effort: Effort) -> Measurement:
 SPAWN = (
     sys.executable,
     "-c",
-    "import json, sys; from nasgym.training.image.loop import job;"
+    "import json, sys; from nasgym.training.image.job import job;"
     "job(json.loads(sys.argv[1]))(json.loads(sys.argv[2]))",
 )
 
@@ -237,10 +237,12 @@ def _run(pool: Pool, tasks: Sequence[Mapping[str, Any]]) -> None:
 def _networks(architecture: ConvArchitecture, data: ImageData) -> tuple[nn.Module, nn.Module]:
     """Return the network as it is trained here, and as PyTorch makes it by default."""
     shape, classes = data.input_shape, data.classes
-    return initialised(architecture, shape, classes, seed=0), build(architecture, shape, classes)
+    return initial_network(architecture, shape, classes, seed=0), build(
+        architecture, shape, classes
+    )
 
 
-def _settings(recipe: Recipe, data_options: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(recipe: ImageRecipe, data_options: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings of the job that trains children on digits."""
     return {
         "data": "digits",

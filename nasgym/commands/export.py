@@ -50,10 +50,9 @@ def _trained(folder: Path) -> "nn.Module":
 
     Raises FileNotFoundError if the folder holds no finished training.
     """
-    from nasgym.spaces import read
     from nasgym.training.final.checkpoint import load_weights
-    from nasgym.training.final.run import kind_of, read_plan, read_result
-    from nasgym.training.image.loop import Classification
+    from nasgym.training.final.plan import read_plan
+    from nasgym.training.final.run import read_result
 
     plan, result = read_plan(folder), read_result(folder)
     if plan is None or result is None:

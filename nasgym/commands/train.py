@@ -1,4 +1,4 @@
-"""`nasgym train`: train a found network to convergence and test it, once."""
+"""`nasgym train`: train a found network to convergence and test it once."""
 
 import json
 import shlex
@@ -23,69 +23,73 @@ from nasgym.spaces import read
 from nasgym.spaces.plain import plain
 
 if TYPE_CHECKING:
-    from nasgym.training.final.run import Final
+    from nasgym.training.final.run import FinalRun
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a found network to convergence and test it, or go on with that."""
+    """Train a found network to convergence and test it, or continue such a training."""
 
     target: Annotated[str, tyro.conf.Positional]
-    """A run's folder (its best child), a file with an architecture as JSON, a name of the zoo
-    such as nas-v1, or the folder of a training to go on with."""
+    """The folder of a run (for its best child), a JSON file with an architecture, a name from the
+    zoo such as nas-v1, or the folder of a training to continue."""
     grid: bool = False
-    """Search a small grid of recipes first, by validation alone."""
+    """Search a small grid of recipes first, judged by validation alone."""
     grid_epochs: int | None = None
-    """Epochs of each point of the grid. [a fifth of the epochs]"""
+    """Epochs of each grid point. [a fifth of the epochs]"""
     recipe: str | None = None
-    """How to train: paper or short. [paper]"""
+    """Recipe of the training: paper or short. [paper]"""
     epochs: int | None = None
     """Passes over the training data. [those of the recipe]"""
     seed: int | None = None
-    """Seed of weights and batches; `--set seed=...` is that of the data's split. [0]"""
+    """Seed of weights and batches; `--set seed=...` is the seed of the data split. [0]"""
     threads: int | None = None
-    """Threads to compute with; results depend on it in the last bits. [1]"""
+    """Number of threads; the last bits of the results depend on it. [1]"""
     device: str | None = None
     """cpu, cuda or auto. [auto]"""
     out: Path | None = None
     """Folder of the training. [runs/TARGET-final]"""
     set: tuple[str, ...] = ()
-    """Which data, such as data=cifar10 image_size=16; known already if TARGET is of a run."""
+    """Options of the data, such as data=cifar10 image_size=16; a run's are known already."""
     json: bool = False
-    """Print one JSON object a line instead of text."""
+    """Print one JSON object per line instead of text."""
 
     def main(self) -> None:
-        """Train, test, and say how it went."""
-        final = self._final()
+        """Train, test, and print the result."""
+        final = self._final_run()
         try:
             with signals_raise(), StepDisplay(OUT, as_json=self.json) as display:
                 result = final.run(display.show, shlex.join(["nasgym", *sys.argv[1:]]))
         except Interrupted as interrupt:
-            say(f"stopped by {interrupt}; no epoch is lost. Go on with:\n  {final.command}")
+            say(
+                f"stopped by {interrupt}; no whole epoch is lost. Continue with:\n  {final.command}"
+            )
             sys.exit(128 + interrupt.signum)
         print(json.dumps(result)) if self.json else _print_result(final.folder, result)
 
-    def _final(self) -> "Final":
-        from nasgym.training.final.run import Final, FinalPlan, read_plan
+    def _final_run(self) -> "FinalRun":
+        from nasgym.training.final.plan import FinalPlan, read_plan
+        from nasgym.training.final.run import FinalRun
 
-        given = self._given()
+        given = self._given_options()
         if (known := read_plan(Path(self.target))) is not None:
             if self.set:
                 given["options"] = {**known.options, **parse_options(self.set)}
-            return Final(self.target, replace(known, **given))
+            return FinalRun(self.target, replace(known, **given))
         architecture, options = _read_target(self.target)
-        options = _chosen(architecture, options, parse_options(self.set))
+        options = _data_options(architecture, options, parse_options(self.set))
         folder = self.out or Path("runs") / f"{Path(self.target).stem}-final"
-        return Final(folder, FinalPlan(architecture, options, **given))
+        return FinalRun(folder, FinalPlan(architecture, options, **given))
 
-    def _given(self) -> dict[str, Any]:
+    def _given_options(self) -> dict[str, Any]:
+        """Return the fields of the plan that the command line sets."""
         names = ("grid_epochs", "recipe", "epochs", "seed", "threads", "device")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return given | ({"grid": True} if self.grid else {})
 
 
 def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
-    """Return the plain architecture of `target` and what it says about the data."""
+    """Return the plain architecture of `target` and the options that come with it."""
     if target in zoo.ARCHITECTURES:
         return plain(zoo.by_name(target)), {}
     path = Path(target)
@@ -93,11 +97,11 @@ def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
         return _best_of(path)
     if not path.exists():
         hint = did_you_mean(target, zoo.ARCHITECTURES)
-        raise FileNotFoundError(f"{target!r} is no file, no folder and not in the zoo{hint}")
+        raise FileNotFoundError(f"{target!r} is not a file, a folder or a name from the zoo{hint}")
     try:
         data = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(data, dict) or "architecture" not in data:
         return data, {}
     if (path.parent / "search.json").exists():
@@ -117,13 +121,13 @@ def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
     return best.architecture, run.plan.options
 
 
-def _chosen(
+def _data_options(
     architecture: Any, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what says which data: of the `known` what belongs there, and all of the `given`."""
-    from nasgym.training.final.run import kind_of
+    """Return the options of the data: the `given` ones, then those of the `known` that apply."""
+    from nasgym.training.final.plan import problem_class
 
-    names = kind_of(read(architecture)).OPTIONS
+    names = problem_class(read(architecture)).OPTIONS
     for name in given:
         if name not in names:
             raise ValueError(f"there is no option {name!r}{did_you_mean(name, names)}")

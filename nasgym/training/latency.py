@@ -1,4 +1,4 @@
-"""Latency: how long a trained network takes for one input, on one thread of this machine."""
+"""Latency: the time of one forward pass of a trained network, measured on its device."""
 
 import time
 from collections.abc import Callable
@@ -6,21 +6,20 @@ from statistics import median
 
 import torch
 
-UNTIMED, TIMED = 5, 50
-"""Passes before the first that counts, and passes that count."""
+WARM_UP_PASSES, TIMED_PASSES = 5, 50
 
 
 @torch.inference_mode()
-def latency(forward: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of a call of `forward`, one pass on `device`, in the median.
+def measure_latency(forward: Callable[[], object], device: torch.device) -> float:
+    """Return the median seconds of a call of `forward`, which makes one pass on `device`.
 
-    It is a measurement: it differs from time to time, and grows on cores that others use too.
+    The result varies between calls, and grows when other programs use the same cores.
     """
     seconds = []
-    for _ in range(UNTIMED + TIMED):
+    for _ in range(WARM_UP_PASSES + TIMED_PASSES):
         started = time.perf_counter()
         forward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
-    return median(seconds[UNTIMED:])
+    return median(seconds[WARM_UP_PASSES:])

@@ -1,19 +1,37 @@
-"""Recipes by name, with options that replace their fields."""
+"""What the recipes for images and for text share: fields, lookup by name, and a schedule."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from nasgym.training.image.recipe import Recipe
-from nasgym.training.text.recipe import LanguageRecipe
 
-AnyRecipe = TypeVar("AnyRecipe", Recipe, LanguageRecipe)
+@dataclass(frozen=True)
+class Recipe(ABC):
+    """How a child is trained, as plain data."""
+
+    name: str
+    """Name of the recipe, such as "short" or "paper"."""
+    epochs: int
+    """Passes over the training data. The schedule stretches with them."""
+    judged_epochs: int = 1
+    """Number of last epochs that end with a validation; the best of them counts."""
+
+    def __post_init__(self) -> None:
+        check_whole_numbers(1, epochs=self.epochs, judged_epochs=self.judged_epochs)
+
+    @abstractmethod
+    def rates(self, steps: int) -> Iterator[float]:
+        """Yield the learning rate of every step of a training with `steps` steps per epoch."""
 
 
-def recipe_named(name: str, recipes: Mapping[str, AnyRecipe], **changes: Any) -> AnyRecipe:
-    """Return the recipe of that name with all `changes` that are not None.
+RecipeT = TypeVar("RecipeT", bound=Recipe)
 
-    Raises ValueError, in one line, for a name there is not or a value that cannot be.
+
+def recipe_named(name: str, recipes: Mapping[str, RecipeT], **changes: Any) -> RecipeT:
+    """Return the recipe called `name`, with every change that is not None applied.
+
+    Raises ValueError, in one line, for an unknown name or an invalid value.
     """
     if name not in recipes:
         raise ValueError(f"recipe {name!r} is none of {', '.join(recipes)}")

@@ -32,9 +32,9 @@ def with_threads(settings: Mapping[str, Any]) -> Job:
     """Tell with how many threads a child computes."""
     import torch
 
-    from nasgym.training.determinism import settle
+    from nasgym.training.determinism import configure_process
 
-    settle()
+    configure_process()
     names = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 
     def run(task: Mapping[str, Any]) -> dict[str, Any]:

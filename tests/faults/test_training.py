@@ -36,7 +36,7 @@ from tests.faults.table import Seen
 from tests.faults.tiers import Scale
 from tests.test_language import data as text_data
 
-SHORT = RECIPES["short"]
+SHORT = IMAGE_RECIPES["short"]
 LAYERS = ConvArchitecture((ConvLayer(3, 3, 8), ConvLayer(3, 3, 8, inputs=(1,))))
 TO_ONE_PIXEL = ConvArchitecture(
     tuple(ConvLayer(1, 1, 4, 5, 5, inputs=(n,) if n else ()) for n in range(3))
@@ -47,7 +47,7 @@ TO_ONE_PIXEL = ConvArchitecture(
 
 
 @pytest.fixture(scope="module")
-def digits() -> Batches:
+def digits() -> ImageBatches:
     return prepare(load("digits"), SHORT, torch.float32)
 
 
@@ -55,19 +55,19 @@ def digits() -> Batches:
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """The losses of all steps of training, one after the other."""
     taken: list[torch.Tensor] = []
-    step = classify._step
+    step = ImageTraining.step
 
     def counted(*arguments: Any) -> torch.Tensor:
         taken.append(step(*arguments))
         return taken[-1]
 
-    monkeypatch.setattr(classify, "_step", counted)
+    monkeypatch.setattr(ImageTraining, "step", counted)
     return taken
 
 
 def with_weights(value: float, architecture: ConvArchitecture = LAYERS) -> ConvNetwork:
     """Return a network all of whose weights are `value`."""
-    network = initialised(architecture, (1, 8, 8), 10, seed=0)
+    network = initial_network(architecture, (1, 8, 8), 10, seed=0)
     assert isinstance(network, ConvNetwork)
     with torch.no_grad():
         for weight in network.parameters():
@@ -77,12 +77,12 @@ def with_weights(value: float, architecture: ConvArchitecture = LAYERS) -> ConvN
 
 @pytest.mark.fault("F11", "learning rates of 1e9 and 1e20, weights that are inf and NaN")
 def test_f11_a_loss_that_is_not_finite_ends_the_training_at_once(
-    digits: Batches, steps: list[torch.Tensor], seen: Seen
+    digits: ImageBatches, steps: list[torch.Tensor], seen: Seen
 ) -> None:
-    usual = initialised(LAYERS, (1, 8, 8), 10, seed=0)
+    usual = initial_network(LAYERS, (1, 8, 8), 10, seed=0)
     cases = [
         (usual, replace(SHORT, learning_rate=1e9)),
-        (initialised(LAYERS, (1, 8, 8), 10, seed=1), replace(SHORT, learning_rate=1e20)),
+        (initial_network(LAYERS, (1, 8, 8), 10, seed=1), replace(SHORT, learning_rate=1e20)),
         (with_weights(math.inf), SHORT),
         (with_weights(math.nan), SHORT),
     ]
@@ -99,14 +99,14 @@ def test_f11_a_loss_that_is_not_finite_ends_the_training_at_once(
 
 @pytest.mark.fault("F11", "language models with weights that are NaN and inf")
 def test_f11_a_language_model_ends_at_once_too(seen: Seen) -> None:
-    recipe = replace(LANGUAGE_RECIPES["short"], parameters=4000, batch_size=4, unroll=10, epochs=2)
-    texts = language.prepare(text_data(), recipe, torch.float32)
+    recipe = replace(TEXT_RECIPES["short"], parameters=4000, batch_size=4, unroll=10, epochs=2)
+    texts = prepare_text(text_data(), recipe, torch.float32)
     ends = []
     for cell in (zoo.NAS_CELL, zoo.LSTM):
         for value in (math.nan, math.inf):
             model = LanguageModel(cell, 7, 8)
             torch.nn.init.constant_(model.decoder.weight, value)
-            evaluation = language.train(model, texts, recipe, 0)
+            evaluation = train_text(model, texts, recipe, 0)
             assert evaluation.status == "nan"
             told = re.search(r"in epoch 1, step (\d+)$", evaluation.error)
             assert told is not None and int(told[1]) < texts.steps
@@ -115,9 +115,9 @@ def test_f11_a_language_model_ends_at_once_too(seen: Seen) -> None:
 
 
 @pytest.mark.fault("F11", "a network without a gradient, one whose maps shrink to a pixel")
-def test_f11_a_network_that_cannot_learn_is_not_a_failure(digits: Batches, seen: Seen) -> None:
+def test_f11_a_network_that_cannot_learn_is_not_a_failure(digits: ImageBatches, seen: Seen) -> None:
     brief = replace(SHORT, epochs=1, judged_epochs=1)
-    shrunk = initialised(TO_ONE_PIXEL, (1, 8, 8), 10, seed=0)
+    shrunk = initial_network(TO_ONE_PIXEL, (1, 8, 8), 10, seed=0)
     assert isinstance(shrunk, ConvNetwork) and shrunk.wiring.size == (1, 1)
     for network in (with_weights(0.0), shrunk):
         evaluation = train(network, digits, brief, seed=0)
@@ -198,15 +198,15 @@ def test_f31_children_compute_on_one_thread_whoever_asks_for_more(
 def test_f31_a_final_training_on_two_threads_is_another_one(tmp_path: Path, seen: Seen) -> None:
     options = {"data": "digits", "train_size": 40, "valid_size": 50}
     plan = FinalPlan(plain(LAYERS), options, recipe="short", epochs=1)
-    Final(tmp_path, plan).run()
+    FinalRun(tmp_path, plan).run()
     with pytest.raises(FinalError, match="threads 1, not 2"):
-        Final(tmp_path, replace(plan, threads=2))
+        FinalRun(tmp_path, replace(plan, threads=2))
     (tmp_path / "test.json").unlink()
     plan_file = tmp_path / "train.json"
     plan_file.write_text(plan_file.read_text().replace('"threads": 1', '"threads": 2'))
     try:
         with pytest.raises(ValueError, match=r"checkpoint\.pt belongs to another training"):
-            Final(tmp_path).run()
+            FinalRun(tmp_path).run()
     finally:
         torch.set_num_threads(1)
     seen(2, "refused: the checkpoint and the plan say how many")
@@ -245,6 +245,6 @@ def test_f32_no_limit_and_no_duration_is_taken_from_the_clock_of_the_wall(seen: 
         path.relative_to(root).as_posix() for path in modules if telling.search(path.read_text())
     }
     # The first notes the day of a test, the second what second it is.
-    dates = {"training/final.py", "tracking/tensorboard.py"}
+    dates = {"training/final/run.py", "tracking/tensorboard.py"}
     assert {name for name in found if not name.startswith("benchmarks/")} == dates
     seen(len(modules), "two uses: the date in test.json, the name of a file")

@@ -1,1 +1,1 @@
-"""The final phase: train the best architecture to convergence and test it."""
+"""The final training: train the best architecture to convergence and test it once."""

@@ -1,7 +1,7 @@
-"""The checkpoint: a training set aside in one file, whole and known to be its own.
+"""Checkpoints: the state of a training in one file, protected by a checksum and an identity.
 
-The first line names the kind of file and the SHA-256 of all that follows: a line with the digest
-of what is being trained, then what `torch.save` wrote.
+The first line names the kind of file and the SHA-256 of the rest. The rest is a line with the
+identity of the training, followed by the output of `torch.save`.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ KIND = b"nasgym checkpoint "
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be gone on with; the message is one line for the user."""
+    """A checkpoint that cannot be used; the message is one line for the user."""
 
 
 def save(path: Path, state: dict[str, Any], identity: str) -> None:
-    """Write `state` (tensors and plain data) to `path`; the file is the old one or the new one.
+    """Replace the file at `path` atomically by `state`, which is tensors and plain data.
 
-    `identity` stands for all that decides the training, on one line.
+    `identity` is the digest of everything that decides the training, without a line break.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -41,28 +41,28 @@ def save(path: Path, state: dict[str, Any], identity: str) -> None:
 
 
 def load(path: Path, identity: str) -> dict[str, Any]:
-    """Return what was saved at `path`, its tensors in main memory.
+    """Return the state saved at `path`, with its tensors in main memory.
 
-    Raises CheckpointError unless every bit is as it was written, `identity` is the same, and there
-    is nothing in it but tensors and plain data; FileNotFoundError if there is no file.
+    Raises CheckpointError if a bit changed, if `identity` differs, or if the file holds anything
+    but tensors and plain data; FileNotFoundError if there is no file.
     """
     first, _, content = path.read_bytes().partition(b"\n")
     if first != KIND + sha256(content).encode():
         raise CheckpointError(
-            f"{path} is damaged, its content is not what was written: restore it from a copy, or "
+            f"{path} is damaged, its checksum is wrong: restore it from a copy, or "
             f"delete it to train from the beginning"
         )
     owner, _, payload = content.partition(b"\n")
     if owner != identity.encode():
         raise CheckpointError(
-            f"{path} belongs to another training, of another network or with another plan, recipe "
-            f"or data: choose another --out"
+            f"{path} belongs to another training (another network, plan, recipe or data): choose "
+            f"another --out"
         )
     return _plain(path, payload)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> str:
-    """Write `weights` to `path`, as `torch.load` reads them, and return the SHA-256 of the file."""
+    """Write `weights` to `path` with `torch.save` and return the SHA-256 of the file."""
     buffer = io.BytesIO()
     torch.save(dict(weights), buffer)
     with replacing(path) as part:
@@ -71,16 +71,15 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> str:
 
 
 def load_weights(path: Path, known_sha256: str | None) -> dict[str, Any]:
-    """Return the weights in the file at `path`; None for a sum that was never taken.
+    """Return the weights in the file at `path`; a checksum of None is not compared.
 
-    Raises CheckpointError unless every bit is as it was written and there is nothing but tensors
-    and plain data; FileNotFoundError if there is no file.
+    Raises CheckpointError if a bit changed or the file holds anything but tensors and plain data;
+    FileNotFoundError if there is no file.
     """
     content = path.read_bytes()
     if known_sha256 not in (None, sha256(content)):
         raise CheckpointError(
-            f"{path} is damaged, its content is not what was written: restore it from a copy, or "
-            f"train again"
+            f"{path} is damaged, its checksum is wrong: restore it from a copy, or train again"
         )
     return _plain(path, content)
 
@@ -91,15 +90,17 @@ def sha256(content: bytes | memoryview) -> str:
 
 
 def _plain(path: Path, content: bytes) -> dict[str, Any]:
-    """Return what `torch.save` wrote, made of nothing but tensors and plain data."""
+    """Return the dict that `torch.save` wrote; refuse anything but tensors and plain data."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # about what is no checkpoint
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # torch warns about files that are no checkpoints
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # anything; torch's own words advise to read such a file anyway
+    except Exception as error:  # of any kind; torch's message would advise to load it unsafely
         kind = type(error).__name__
         raise CheckpointError(
             f"{path} is no checkpoint of nasgym: reading stopped at {kind}"
         ) from None
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path} is no checkpoint of nasgym: it holds no table of tensors")
+        raise CheckpointError(f"{path} is no checkpoint of nasgym: it holds no dict of tensors")
     return state

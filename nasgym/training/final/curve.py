@@ -1,4 +1,4 @@
-"""The learning curve: loss and validation of a training by epoch, as a picture."""
+"""The learning curve: a picture of training loss and validation score by epoch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ BLUE, ORANGE = "#2b6cb0", "#dd6b20"
 
 
 def save_curve(curve: Sequence[Mapping[str, float]], score: str, path: Path) -> None:
-    """Draw the training loss and the validation `score` ("accuracy" or another key) of `curve`."""
+    """Draw the training loss and the validation `score`, a key such as "accuracy", of `curve`."""
     figure = Figure(figsize=(8, 6.4), dpi=120, layout="constrained")
     loss, validation = figure.subplots(2, 1, sharex=True)
     epochs = [point["epoch"] for point in curve]

@@ -1,6 +1,6 @@
 """The grid: recipes that differ in a few numbers, and the one that validates best.
 
-Every point is on disk as soon as it is trained. One that fails is recorded like the others.
+Each point is on disk as soon as it is trained. A point that fails is recorded like the others.
 """
 
 import json
@@ -16,23 +16,23 @@ from nasgym.training.problem import Problem
 
 
 class GridError(ValueError):
-    """A grid that cannot be gone on with or chosen from; the message is one line for the user."""
+    """A grid that cannot continue or has no good point; the message is one line for the user."""
 
 
 class Grid:
     """A grid search and its file."""
 
-    def __init__(self, problem: Problem, epochs: int, path: Path, identity: str) -> None:
-        """Go on with the grid at `path`, or begin one whose points train for `epochs`.
+    def __init__(self, problem: Problem[Any], epochs: int, path: Path, identity: str) -> None:
+        """Continue the grid at `path`, or begin one whose points train for `epochs`.
 
-        `identity` stands for all else that decides a point. Raises GridError if the file is
-        damaged or has another identity.
+        `identity` is the digest of everything else that decides a point. Raises GridError if the
+        file is damaged or has another identity.
         """
         self.problem, self.epochs, self.path, self.identity = problem, epochs, path, identity
         self.all_changes = list(problem.grid())
-        """What each point changes in the recipe."""
+        """The fields of the recipe that each point replaces."""
         self.points: list[dict[str, Any]] = self._read() if path.exists() else []
-        """Those that are trained: "changes" and "evaluation"."""
+        """The points that are trained: "changes" and "evaluation" of each."""
 
     def _read(self) -> list[dict[str, Any]]:
         try:
@@ -47,7 +47,7 @@ class Grid:
         return points
 
     def remaining(self) -> Iterator[dict[str, Any]]:
-        """Train the points that are not yet, and yield each once it is on disk."""
+        """Train the points that are left, and yield each once it is on disk."""
         for changes in self.all_changes[len(self.points) :]:
             recipe = replace(self.problem.recipe, **changes)
             evaluation = self.problem.evaluate(self.problem.shortened(recipe, self.epochs))
@@ -57,14 +57,14 @@ class Grid:
             yield self.points[-1]
 
     def choose(self) -> dict[str, Any]:
-        """Return, and record, what the point changes that validated best, the first of equals."""
+        """Record and return the changes of the point that validates best, the first if tied."""
         evaluations = [Evaluation.from_plain(point["evaluation"]) for point in self.points]
-        trained = [place for place, one in enumerate(evaluations) if one.status == "ok"]
+        trained = [index for index, one in enumerate(evaluations) if one.status == "ok"]
         if not trained:
             raise GridError(
-                f"every point of {self.path} failed, the first one so: {evaluations[0].error}"
+                f"every point of {self.path} failed, the first with: {evaluations[0].error}"
             )
-        best = max(trained, key=lambda place: self.problem.rank(evaluations[place]))
+        best = max(trained, key=lambda index: self.problem.rank(evaluations[index]))
         chosen: dict[str, Any] = self.points[best]["changes"]
         self._write({"chosen": chosen})
         return chosen

@@ -1,8 +1,8 @@
-"""The final training: a grid search, a training to convergence, and one test, in a folder.
+"""The final training in its folder: a grid search, a training to convergence, and one test.
 
-`train.json` is the plan, `grid.json` the results of the grid, `checkpoint.pt` the training after
-its last whole epoch. `weights.pt` and `curve.png` come at its end, and last `test.json`, the test
-and how it was obtained. Wherever it was stopped it goes on to the same bits.
+`train.json` holds the plan, `grid.json` the results of the grid, `checkpoint.pt` the training after
+its last whole epoch. At the end come `weights.pt`, `curve.png` and last `test.json`, the result and
+how it was obtained. A training that was stopped anywhere continues to the same bits.
 """
 
 import json
@@ -22,165 +22,83 @@ from filelock import FileLock, Timeout
 
 from nasgym.crash_points import crash_point
 from nasgym.execution import machine
-from nasgym.files import read_json, write_atomically
-from nasgym.spaces import ConvArchitecture, read
+from nasgym.files import write_atomically
 from nasgym.spaces.plain import digest, plain
-from nasgym.training import Training
-from nasgym.training.determinism import child_seed, settle
+from nasgym.training.base import Training
+from nasgym.training.determinism import configure_process
 from nasgym.training.final import checkpoint
 from nasgym.training.final.grid import Grid
-from nasgym.training.image.problem import ImageProblem
+from nasgym.training.final.plan import FinalError, FinalPlan, read_own_json, read_plan
 from nasgym.training.problem import Problem
-from nasgym.training.text.problem import TextProblem
+from nasgym.training.recipes import Recipe
 
 GRID_SHARE = 1 / 5
-"""The share of the epochs that a point of the grid is trained for, if nothing else is said."""
-
-
-def kind_of(architecture: Any) -> type[ImageProblem] | type[TextProblem]:
-    """Return the kind of problem that `architecture` is for."""
-    return ImageProblem if isinstance(architecture, ConvArchitecture) else TextProblem
-
-
-class FinalError(ValueError):
-    """A final training that cannot begin or go on; the message is one line for the user."""
-
-
-@dataclass(frozen=True)
-class FinalPlan:
-    """All that is needed to train again: the contents of `train.json`."""
-
-    architecture: Any
-    """The architecture as plain data."""
-    options: Mapping[str, Any]
-    """Which data: see the OPTIONS of the problem."""
-    recipe: str = "paper"
-    """Name of the recipe."""
-    epochs: int | None = None
-    """Replaces the epochs of the recipe."""
-    seed: int = 0
-    """Decides, with the architecture, the weights and the batches."""
-    grid: bool = False
-    """Whether a grid search over the recipe comes first."""
-    grid_epochs: int | None = None
-    """Epochs of a point of the grid; None: GRID_SHARE of the epochs."""
-    threads: int = 1
-    """Threads that torch computes with; the bits depend on them."""
-    device: str = "auto"
-    """"cpu", "cuda" or "auto"."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "grid_epochs", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise FinalError(f"{name} must be a whole number from 1, not {value}")
-        if self.seed < 0:
-            raise FinalError(f"seed must be a whole number from 0, not {self.seed}")
+"""Epochs of a grid point as a share of the epochs of the training, unless the plan says."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way: a point of the grid, or an epoch of the training."""
+    """One step of progress: a grid point, or an epoch of the training."""
 
     phase: Literal["grid", "training"]
-    """Which of the two."""
+    """The phase that the step belongs to."""
     done: int
     """Steps of the phase that are done."""
     total: int
-    """Steps of the phase."""
+    """Steps of the phase in all."""
     seconds: float
-    """How long this one took; 0 if it was done before."""
+    """Duration of this step; 0 if an earlier process took it."""
     outcome: Mapping[str, Any]
-    """An epoch's point of the curve, or what a point of the grid changes and what it brought."""
+    """The point of the curve of an epoch; the "changes" and "evaluation" of a grid point."""
 
 
-class Final:
+class FinalRun:
     """A final training and its folder."""
 
     def __init__(self, folder: str | Path, plan: FinalPlan | None = None) -> None:
-        """Open the training in `folder`, or prepare one there with `plan`.
+        """Open the training in `folder`, or prepare a new one there with `plan`.
 
-        Raises FinalError if `plan` says something else than the folder's, or if there is neither.
+        Raises FinalError if `plan` differs from the plan in the folder, or if there is neither.
         """
         self.folder = Path(folder)
         known = read_plan(self.folder)
-        if plan is None and known is None:
-            raise FinalError(f"there is no training in {self.folder}")
-        if plan is not None and known is not None:
-            _check_same(known, plan, self.folder)
+        if known is not None and plan is not None:
+            known.check_same(plan, self.folder)
         chosen = plan or known
-        assert chosen is not None
+        if chosen is None:
+            raise FinalError(f"there is no training in {self.folder}")
         self.plan = chosen
 
     @property
     def command(self) -> str:
-        """Return the command that goes on with this training."""
+        """Return the command that continues this training."""
         return f"nasgym train {self.folder}"
 
     def run(self, show: Callable[[Step], None] = lambda _: None, command: str = "") -> Any:
-        """Do what is left to do, and return what `test.json` says.
+        """Do the steps that are left and return the content of `test.json`.
 
-        `show` is called with every step and, where the training goes on, the last one before;
-        `command` is noted in `test.json`. The test data are read once, after the training.
-        Raises FinalError if another process is at it, if a file of the folder is damaged, or if
-        the training diverged; ValueError and FileNotFoundError for a plan that cannot be.
+        `show` is called with every step and, when a training continues, first with the last epoch
+        done; `command` is noted in `test.json`. The test data are read once, after the training.
+        Raises FinalError if another process is training in the folder, if a file of the folder is
+        damaged, or if the training diverges; ValueError and FileNotFoundError for a wrong plan.
         """
         if (known := read_result(self.folder)) is not None:
             return known
-        problem = self._problem()
+        configure_process()
+        torch.set_num_threads(self.plan.threads)
+        problem = self.plan.problem(self._device)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             write_atomically(self._path("train.json"), json.dumps(asdict(self.plan), indent=2))
-            chosen = self._search_grid(problem, show) if self.plan.grid else {}
-            recipe = replace(problem.recipe, **chosen)
+            changes = self._search_grid(problem, show) if self.plan.grid else {}
+            recipe = replace(problem.recipe, **changes)
             recipe = replace(recipe, judged_epochs=recipe.epochs)
             seconds, training = self._train(problem, recipe, show)
-            return self._test(
-                problem, recipe, training, {"grid": chosen, "seconds": seconds, "command": command}
-            )
+            origin = {"grid": changes, "seconds": seconds, "command": command}
+            return self._test(problem, recipe, training, origin)
 
-    def _problem(self) -> Problem:
-        """Return the problem with its data, this process ready to train as the plan says."""
-        settle()
-        torch.set_num_threads(self.plan.threads)
-        architecture = read(self.plan.architecture)
-        try:
-            return kind_of(architecture)(
-                architecture,
-                self.plan.options,
-                recipe=self.plan.recipe,
-                epochs=self.plan.epochs,
-                seed=child_seed(self.plan.seed, architecture),
-                device=self._device,
-            )
-        except TypeError as error:
-            given = ", ".join(f"{name}={value!r}" for name, value in self.plan.options.items())
-            raise FinalError(
-                f"an option has a value of the wrong kind ({error}): {given}"
-            ) from None
-
-    @property
-    def _device(self) -> str:
-        return machine.resolve(self.plan.device)
-
-    def _path(self, name: str) -> Path:
-        return self.folder / name
-
-    def _identity(self, problem: Problem, recipe: Any) -> str:
-        """Return what stands for all that decides a training with `recipe`."""
-        decides = {
-            "architecture": self.plan.architecture,
-            "recipe": plain(recipe),
-            "data": problem.digest,
-            "seed": self.plan.seed,
-            "threads": self.plan.threads,
-            "device": self._device,
-            "precision": machine.precision(self._device),
-        }
-        return digest(decides)
-
-    def _search_grid(self, problem: Problem, show: Callable[[Step], None]) -> dict[str, Any]:
-        """Return what the best point of the grid changes in the recipe."""
+    def _search_grid(self, problem: Problem[Any], show: Callable[[Step], None]) -> dict[str, Any]:
+        """Return the changes that the best grid point makes to the recipe."""
         epochs = self.plan.grid_epochs or max(1, round(GRID_SHARE * problem.recipe.epochs))
         identity = self._identity(problem, problem.shortened(problem.recipe, epochs))
         grid = Grid(problem, epochs, self._path("grid.json"), identity)
@@ -189,12 +107,10 @@ class Final:
             show(Step("grid", done, total, point["evaluation"]["seconds"], point))
         return grid.choose()
 
-    # The training -----------------------------------------------------------------------------
-
     def _train(
-        self, problem: Problem, recipe: Any, show: Callable[[Step], None]
+        self, problem: Problem[Any], recipe: Recipe, show: Callable[[Step], None]
     ) -> tuple[float, Training]:
-        """Train to the end, with a checkpoint after each epoch; return the seconds it took."""
+        """Train to the end, with a checkpoint after each epoch; return (seconds, training)."""
         path, identity = self._path("checkpoint.pt"), self._identity(problem, recipe)
         training, seconds = problem.training(recipe), 0.0
         if path.exists():
@@ -217,12 +133,15 @@ class Final:
             )
         return seconds, training
 
-    # The test ---------------------------------------------------------------------------------
-
     def _test(
-        self, problem: Problem, recipe: Any, training: Training, known: Mapping[str, Any]
+        self,
+        problem: Problem[Any],
+        recipe: Recipe,
+        training: Training,
+        origin: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Keep weights and curve, test, and write all that is known about the test."""
+        """Save the weights and the curve, test, and write `test.json`, which includes `origin`."""
+        # Loads matplotlib, which a training that fails does not need.
         from nasgym.training.final.curve import save_curve
 
         crash_point("before_test")
@@ -238,7 +157,7 @@ class Final:
             "recipe": plain(recipe),
             "digest": problem.digest,
             "weights_sha256": sha256,
-            **known,
+            **origin,
             "curve": training.curve,
             "versions": {name: version(name) for name in ("nasgym", "numpy", "torch")}
             | {"python": platform.python_version()},
@@ -248,9 +167,29 @@ class Final:
         write_atomically(self._path("test.json"), json.dumps(result, indent=2))
         return result
 
+    @property
+    def _device(self) -> str:
+        return machine.resolve(self.plan.device)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _identity(self, problem: Problem[Any], recipe: Recipe) -> str:
+        """Return the digest of everything that decides the bits of a training with `recipe`."""
+        decisive = {
+            "architecture": self.plan.architecture,
+            "recipe": plain(recipe),
+            "data": problem.digest,
+            "seed": self.plan.seed,
+            "threads": self.plan.threads,
+            "device": self._device,
+            "precision": machine.precision(self._device),
+        }
+        return digest(decisive)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock; the kernel frees it however the process ends."""
+        """Hold the lock of the folder; the kernel releases it however the process ends."""
         owner = self._path("train.pid")
         try:
             with FileLock(self._path("train.lock"), timeout=0):
@@ -262,42 +201,10 @@ class Final:
             ) from None
 
 
-def read_plan(folder: Path) -> FinalPlan | None:
-    """Return the plan of the training in `folder`, None if there is none."""
-    path = folder / "train.json"
-    if not path.exists():
-        return None
-    known = _read_json(path, "delete the folder to begin again")
-    try:
-        return FinalPlan(**known)
-    except (TypeError, ValueError) as error:
-        raise FinalError(f"{path} is damaged: {error}") from None
-
-
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return what `test.json` in `folder` says, None if the training there is not finished."""
+    """Return the content of `test.json` in `folder`, or None if the training is not finished."""
     path = folder / "test.json"
     if not path.exists():
         return None
-    known: dict[str, Any] = _read_json(path, "delete it to test again")
-    return known
-
-
-def _read_json(path: Path, remedy: str) -> Any:
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise FinalError(f"{path} is damaged ({error}): {remedy}") from None
-
-
-def _check_same(known: FinalPlan, plan: FinalPlan, folder: Path) -> None:
-    """Raise FinalError if `plan` is not the `known` plan of the folder."""
-    wanted = asdict(plan)
-    for name, value in asdict(known).items():
-        if wanted[name] != value:
-            other = f"{name} {value!r}, not {wanted[name]!r}"
-            raise FinalError(
-                f"{folder} holds a training with "
-                f"{'another architecture' if name == 'architecture' else other}: go on with it by "
-                f"nasgym train {folder}, or choose another --out"
-            )
+    result: dict[str, Any] = read_own_json(path, "delete it to test again")
+    return result

@@ -48,7 +48,7 @@ class ImageEvaluator(TrainingEvaluator):
             "valid_size": valid_size,
             "image_size": image_size,
         }
-        chosen = recipe_named(recipe, RECIPES, epochs=epochs)
+        chosen = recipe_named(recipe, IMAGE_RECIPES, epochs=epochs)
         images = load(data, **options)
         self.input_shape = images.input_shape
         """(channels, height, width) of the images."""

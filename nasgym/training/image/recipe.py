@@ -1,53 +1,48 @@
-"""Recipes: how a child that classifies images is trained, as plain data."""
+"""Recipes for images: how a child that classifies images is trained, as plain data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from nasgym.spaces import ConvArchitecture
+from nasgym.training.recipes import Recipe, check_whole_numbers, rise_and_fall
+
 DROPS = (1 / 2, 3 / 4)
-"""After which shares of the training the learning rate drops (Huang et al. 2016, section 4.2)."""
+"""Shares of the training after which the learning rate drops (Huang et al. 2016, section 4.2)."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How long and with what a child is trained: SGD with Nesterov momentum and a schedule."""
+class ImageRecipe(Recipe):
+    """Training of an image classifier: SGD with Nesterov momentum and a schedule."""
 
-    name: str
-    """What it is called."""
-    epochs: int
-    """Passes over the training images. The schedule stretches with it: a short training is
-    annealed to its end, never a long one cut off."""
     batch_size: int = 64
-    """Images a step; what is left of an epoch after whole batches is dropped."""
+    """Images per step. The images left over after the whole batches of an epoch are dropped."""
     learning_rate: float = 0.1
-    """The highest of the training."""
+    """Maximum learning rate."""
     schedule: Literal["linear", "drops"] = "linear"
     """"linear": rises over the first tenth of the steps, then falls to 0; "drops": divided by 10
     at each of `drops`."""
     momentum: float = 0.9
-    """Of Nesterov's kind."""
+    """Nesterov momentum coefficient."""
     weight_decay: float = 1e-4
-    """Of all weights, those of the batch normalisation too."""
+    """L2 penalty on all parameters, including those of the batch normalisation."""
     whiten: bool = False
-    """Whether each image is brought to mean 0 and variance 1 by itself; if not, each channel over
-    the training images."""
+    """Whether to scale each image to mean 0 and variance 1 by itself; otherwise each channel is
+    scaled by its mean and variance over the training images."""
     augment: bool = False
-    """Whether training images are random crops, of the image's size, of the image at 5/4 of its
-    size, every second one mirrored if the data allow it."""
-    judged_epochs: int = 1
-    """The child is validated after each of so many last epochs; the best of them counts."""
+    """Whether to train on random crops of images enlarged to 5/4 of their size, half of them
+    mirrored if the data allow it. A crop has the size of the original image."""
     drops: Sequence[float] | None = None
-    """After which shares of the epochs the learning rate drops; None: those of DROPS."""
+    """Shares of the epochs after which the learning rate drops; None: DROPS."""
     norm_epsilon: float | None = None
-    """What the batch normalisation adds to a variance; None: PyTorch's 1e-5."""
+    """Epsilon that the batch normalisation adds to a variance; None: PyTorch's 1e-5."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "judged_epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number from 1, not {getattr(self, name)}")
+        super().__post_init__()
+        check_whole_numbers(1, batch_size=self.batch_size)
 
     def rates(self, steps: int) -> Iterator[float]:
-        """Yield the learning rate of each step of a training with `steps` steps an epoch."""
+        """Yield the learning rate of every step of a training with `steps` steps per epoch."""
         total = steps * self.epochs
         drops = [share * self.epochs for share in self.drops or DROPS]
         for step in range(total):
@@ -57,21 +52,18 @@ class Recipe:
                 share = 0.1 ** sum(step // steps >= drop for drop in drops)
             yield self.learning_rate * share
 
-
-def rise_and_fall(step: int, total: int) -> float:
-    """Return the share of the highest learning rate that `step` of `total`, from 0, is taken at.
-
-    It rises over the first tenth of the steps, then falls to 0.
-    """
-    rise = max(1, total // 10)
-    return min((step + 1) / rise, (total - step) / (total - rise + 1))
+    def adapted_to(self, architecture: ConvArchitecture) -> "ImageRecipe":
+        """Return the recipe with the learning rate of the architecture, if it has one."""
+        if architecture.learning_rate is None:
+            return self
+        return replace(self, learning_rate=architecture.learning_rate)
 
 
-RECIPES: Mapping[str, Recipe] = {
+IMAGE_RECIPES: Mapping[str, ImageRecipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("short", epochs=5, batch_size=32, learning_rate=0.2),
-        Recipe(
+        ImageRecipe("short", epochs=5, batch_size=32, learning_rate=0.2),
+        ImageRecipe(
             "paper",
             epochs=50,
             schedule="drops",
@@ -81,3 +73,4 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     )
 }
+"""Recipes by name: "short" takes seconds per child; "paper" is Zoph & Le 2017, section 4.1."""

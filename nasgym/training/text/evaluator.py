@@ -55,7 +55,7 @@ class TextEvaluator(TrainingEvaluator):
         }
         chosen = recipe_named(
             recipe,
-            LANGUAGE_RECIPES,
+            TEXT_RECIPES,
             epochs=epochs,
             parameters=parameters,
             shared_embeddings=shared_embeddings,

@@ -4,68 +4,61 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from nasgym.training.image.recipe import rise_and_fall
+from nasgym.training.recipes import Recipe, check_whole_numbers, rise_and_fall
 
 
 @dataclass(frozen=True)
-class LanguageRecipe:
-    """All of a language model's training that is the same for every cell."""
+class TextRecipe(Recipe):
+    """Training of a language model, and its size; both are the same for every cell."""
 
-    name: str
-    """What it is called."""
-    epochs: int
-    """Passes over the training text."""
     layers: int = 2
-    """Layers of the cell, one on the other."""
+    """Number of stacked recurrent layers."""
     parameters: int = 20_000_000
-    """Trainable parameters to aim at: the hidden size is chosen to come near."""
+    """Target number of trainable parameters; the hidden size is chosen to come closest to it."""
     shared_embeddings: bool = False
-    """Whether the softmax uses the weights of the embedding (Press & Wolf 2016)."""
+    """Whether the softmax shares the weights of the embedding (Press & Wolf 2016)."""
     batch_size: int = 20
-    """Places in the text that are read at the same time."""
+    """Columns that the training text is cut into; a step reads them side by side."""
     unroll: int = 35
-    """Tokens that the gradient goes back through; the state is carried on from one stretch of so
-    many to the next."""
+    """Tokens per column and step. The gradient goes back through them; the state carries over to
+    the next step."""
     optimizer: Literal["sgd", "adam"] = "sgd"
-    """What takes the steps."""
+    """Optimizer, without momentum for "sgd"."""
     learning_rate: float = 1.0
-    """The highest of the training."""
+    """Maximum learning rate."""
     schedule: Literal["linear", "decay"] = "decay"
     """"linear": rises over the first tenth of the steps, then falls to 0; "decay": multiplied by
     `decay` in every epoch after `decay_from`."""
     decay: float = 0.8
-    """What the learning rate is multiplied by."""
+    """Factor of the learning rate per epoch of decay."""
     decay_from: int = 6
-    """The last epoch at the full rate."""
+    """The last epoch at the full learning rate."""
     clip: float = 5.0
-    """The longest that the gradient of all weights together may be."""
+    """Maximum global gradient norm."""
     dropout: float = 0.0
-    """Share of the inputs of every layer, and of the outputs, that is left out."""
+    """Dropout rate of the inputs of every layer and of the outputs."""
     embedding_dropout: float = 0.0
-    """Share of the words whose embedding is left out."""
+    """Dropout rate of whole words of the embedding."""
     recurrent_dropout: float = 0.0
-    """Share of the recurrent connections that is left out."""
+    """Dropout rate of the recurrent connections."""
     init: float = 0.05
-    """Weights are drawn uniformly from [-init, init]."""
+    """Initial weights are uniform in [-init, init]."""
     embedding_init: float | None = None
-    """The same for the embedding, unless it is shared; None: as all others."""
+    """The same for the embedding, unless it is shared; None: `init`."""
     frequency_bias: bool = False
-    """Whether the biases of the softmax begin as the logarithms of the tokens' frequencies. A
-    short training need not learn these then: 50,000 words of the Penn Treebank taught an LSTM of
-    1,000,000 parameters a perplexity of 732 with it and of 961 without."""
-    judged_epochs: int = 1
-    """The child is validated after each of so many last epochs; the best of them counts."""
+    """Whether the softmax biases start as the logarithms of the token frequencies, which a short
+    training then need not learn. On 50,000 words of the Penn Treebank an LSTM of 1,000,000
+    parameters reached a perplexity of 732 with it and of 961 without."""
 
     def __post_init__(self) -> None:
-        wholes = ("epochs", "layers", "parameters", "batch_size", "unroll", "judged_epochs")
-        for name in wholes:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number from 1, not {getattr(self, name)}")
+        super().__post_init__()
+        names = ("layers", "parameters", "batch_size", "unroll")
+        check_whole_numbers(1, **{name: getattr(self, name) for name in names})
         if type(self.shared_embeddings) is not bool:
             raise ValueError(f"shared_embeddings is true or false, not {self.shared_embeddings!r}")
 
     def rates(self, steps: int) -> Iterator[float]:
-        """Yield the learning rate of each step of a training with `steps` steps an epoch."""
+        """Yield the learning rate of every step of a training with `steps` steps per epoch."""
         total = steps * self.epochs
         for step in range(total):
             if self.schedule == "linear":
@@ -75,10 +68,10 @@ class LanguageRecipe:
             yield self.learning_rate * share
 
 
-LANGUAGE_RECIPES: Mapping[str, LanguageRecipe] = {
+TEXT_RECIPES: Mapping[str, TextRecipe] = {
     recipe.name: recipe
     for recipe in (
-        LanguageRecipe(
+        TextRecipe(
             "short",
             epochs=1,
             layers=1,
@@ -93,7 +86,7 @@ LANGUAGE_RECIPES: Mapping[str, LanguageRecipe] = {
             embedding_init=1.0,
             frequency_bias=True,
         ),
-        LanguageRecipe(
+        TextRecipe(
             "paper",
             epochs=35,
             dropout=0.5,
@@ -102,12 +95,12 @@ LANGUAGE_RECIPES: Mapping[str, LanguageRecipe] = {
         ),
     )
 }
-"""Recipes by name: "short" for children of seconds; "paper" is the paper's or, where that says
-nothing, Zaremba et al. 2014.
+"""Recipes by name: "short" takes seconds per child; "paper" follows Zoph & Le 2017, section 4.2,
+and Zaremba et al. 2014 where that paper gives no value.
 
-"short" is to tell cells apart. On 100,000 words of the Penn Treebank with a vocabulary of 2,000 and
-300,000 parameters, seven random cells came to perplexities from 108 to 169, which is that of the
-frequencies alone, and an LSTM to 87. With two layers and all weights from [-0.15, 0.15] the same
-seven lay between 168 and 175: what goes into most cells is then so small, or so often
-multiplied, that nothing is learned in so short a time.
+"short" is made to separate good cells from bad ones. On 100,000 words of the Penn Treebank, with a
+vocabulary of 2,000 and 300,000 parameters, seven random cells reached perplexities from 108 to 169
+(169 is the perplexity of the token frequencies alone) and an LSTM reached 87. With two layers and
+all weights in [-0.15, 0.15] the same seven cells reached 168 to 175: most cells then receive
+signals too small, or multiply them too often, to learn anything in so short a training.
 """
