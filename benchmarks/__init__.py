@@ -1,4 +1,4 @@
-"""Benchmarks: what is measured about this project, each file a command."""
+"""Benchmarks of speed, scale and search quality, and the experiments behind the documentation."""
 
 if __name__ == "benchmarks":
     raise ImportError(

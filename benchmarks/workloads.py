@@ -1,4 +1,4 @@
-"""The subjects: the children and the images that training is timed on."""
+"""Workloads: the networks, spaces and images that the benchmarks use."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ LARGE = ConvArchitecture(
         ConvLayer(3, 3, 64, inputs=(6, 7)),
     )
 )
-"""Eight layers as the paper's space has them."""
+"""Eight layers, as in the paper's space."""
 
 SMALL = ConvArchitecture(
     (
@@ -31,7 +31,7 @@ SMALL = ConvArchitecture(
         ConvLayer(3, 3, 32, 2, 2, inputs=(4, 5)),
     )
 )
-"""Six layers for a search with little time a child."""
+"""Six layers, for a search with little time per child."""
 
 TINY = ConvArchitecture(
     (
@@ -41,11 +41,11 @@ TINY = ConvArchitecture(
         ConvLayer(3, 3, 32, inputs=(3,)),
     )
 )
-"""Four layers for the digits."""
+"""Four layers, for the digits."""
 
 
 def noise(*, train: int = 2, valid: int = 2) -> ImageData:
-    """Return images of random pixels: how fast they are handled does not depend on the pixels."""
+    """Return images of random pixels; speed does not depend on the pixels."""
     rng = np.random.default_rng(0)
     shape, classes = (32, 32, 3), 10
     return ImageData(
@@ -59,7 +59,7 @@ def noise(*, train: int = 2, valid: int = 2) -> ImageData:
 
 
 def all_digits() -> ImageData:
-    """Return scikit-learn's digits, 1,200 to train and 597 to validate on."""
+    """Return scikit-learn's digits: 1,200 for training and 597 for validation."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -73,7 +73,7 @@ def all_digits() -> ImageData:
 
 
 def random_children(count: int) -> list[ConvArchitecture]:
-    """Return random networks of 4, 5 and 6 layers in turn."""
+    """Return `count` random networks, with 4, 5 and 6 layers in turn."""
     rng = np.random.default_rng(0)
     space = replace(PRESETS["digits"], max_layers=6)
     drawn = (space.with_layers(4 + number % 3) for number in range(count))
@@ -81,4 +81,4 @@ def random_children(count: int) -> list[ConvArchitecture]:
 
 
 TWENTY_TOKENS = ConvSpace(layers=4, max_layers=4, strides=(1, 2, 3), skip_connections=False)
-"""Strings of 20 tokens."""
+"""A space of strings of 20 tokens."""

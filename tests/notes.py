@@ -58,7 +58,7 @@ class Notes(Mirror):
 def search(mirror: Mirror | None = None, **options: Any) -> list[Trial]:
     """Search for 24 children with `mirror`, and return their trials."""
     envs = NASVectorEnv(Stack(), Numbers(), num_envs=4)
-    detached = None if mirror is None else Detached(mirror, 0, **options)
+    detached = None if mirror is None else BackgroundMirror(mirror, 0, **options)
     if detached is not None:
         envs.study.listeners.append(detached.show)
     for wave in range(6):

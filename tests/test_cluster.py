@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nasgym.archive import Trial
-from nasgym.benchmarks.clock import Effort
+from nasgym.benchmarks.measurement import Effort
 from nasgym.benchmarks.speed.speed import MEASUREMENTS
 from nasgym.environments.study import Task
 from nasgym.evaluation.evaluation import Evaluation

@@ -11,10 +11,9 @@ import pytest
 from nasgym import Evaluation, NASVectorEnv
 from nasgym.analysis.comparison import Finished
 from nasgym.archive import Trial
-from nasgym.benchmarks.leaderboard.compare import Comparison, curves, difference_error
 from nasgym.report.figures import WINDOW, compared, moving_mean, pareto, write_figures
 from nasgym.search.plan import Plan
-from tests.free_search import ID, register
+from tests.free_search import ID
 from tests.spaces import Numbers, Stack
 
 
@@ -53,23 +52,6 @@ def test_sizes_are_labelled_with_plain_numbers(most: int) -> None:
     assert any(labels) and all(math.isfinite(float(label)) for label in labels if label)
 
 
-def test_the_error_of_a_difference_equals_the_textbooks() -> None:
-    one, other = np.array([[1.0, 2.0, 4.0]]), np.array([[0.0, 2.0]])
-    assert difference_error(one, other) == pytest.approx(math.sqrt((7 / 3) / 3 + 2 / 2))
-
-
-def test_agents_are_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    register_once()
-    agents = ("random", "evolution:population=5,sample=2")
-    comparison = Comparison(ID, agents, seeds=2, children=16, last=8, out=tmp_path)
-    for _ in range(2):  # the second time nothing is left to run
-        comparison.main()
-        assert "above the first agent" in capsys.readouterr().out
-    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
-    figure = curves({"random": np.ones((2, 5)), "other": np.zeros((1, 5))}, "title")
-    assert len(figure.axes) == 2
-
-
 def test_runs_of_one_agent_share_a_colour_and_a_name() -> None:
     trial = Trial(0, (0,), {}, 0.5, 0.5, {}, "ok", "", 1.0, False)
     agents = ("random", "random", "evolution")
@@ -78,10 +60,3 @@ def test_runs_of_one_agent_share_a_colour_and_a_name() -> None:
     assert best.get_legend_handles_labels()[1] == ["random", "evolution"]
     one, same, other = (line.get_color() for line in best.lines)
     assert one == same != other
-
-
-def register_once() -> None:
-    import gymnasium as gym
-
-    if ID not in gym.registry:
-        register()

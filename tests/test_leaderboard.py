@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from nasgym.archive import Trial
 from nasgym.benchmarks.leaderboard.document import WORDS
-from nasgym.benchmarks.leaderboard.entries import Entry, Result
+from nasgym.benchmarks.leaderboard.entries import EntryResult, LeaderboardEntry
 from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
 from nasgym.benchmarks.leaderboard.standings import checkpoints, overall, task_standing
 from nasgym.search.run import Run
@@ -92,7 +92,7 @@ def board(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> Leaderboar
     return board
 
 
-def trials(entry: Entry, out: Path) -> list[Trial]:
+def trials(entry: LeaderboardEntry, out: Path) -> list[Trial]:
     with closing(Run(entry.folder(out)).archive()) as archive:
         return list(archive)
 
@@ -153,8 +153,9 @@ def test_pages_name_every_agent_and_the_command(board: Leaderboard) -> None:
     for text in (markdown, page):
         assert text.count(CLIMBER) >= 5
         assert "nasgym leaderboard --tasks" in text
-    for figure in re.findall(r"\]\((figures/.*?)\)", markdown):
-        assert (board.out / figure).read_text().startswith("<svg")
+    figures = re.findall(r"\]\((figures/.*?)\)", markdown)
+    assert len(figures) == page.count('<img src="data:image/svg+xml;base64,') == 5
+    assert all("<svg" in (board.out / figure).read_text() for figure in figures)
     assert "<script" not in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
@@ -179,10 +180,10 @@ def test_nothing_is_run_again_and_words_are_kept(
 def test_a_larger_budget_goes_on_and_a_smaller_one_cuts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entry = Entry(TABLE, "random", 0, 12)
+    entry = LeaderboardEntry(TABLE, "random", 0, 12)
     small = Leaderboard((TABLE,), ("random",), 1, 12, tmp_path)
     large = replace(small, budget=30)
-    results: list[Result] = []
+    results: list[EntryResult] = []
     for board in (small, large, small):
         list(board.play(workers=1))
         results += board.results().values()
@@ -201,7 +202,7 @@ def test_broken_agent_is_told_and_stops_no_other(
     )
     assert code == 1
     assert "failed: RuntimeError: this agent is broken" in out
-    error = Entry(TABLE, "trained:Broken", 0, 3).folder(tmp_path) / "error.txt"
+    error = LeaderboardEntry(TABLE, "trained:Broken", 0, 3).folder(tmp_path) / "error.txt"
     assert "Traceback" in error.read_text()
     assert "| random |" in (tmp_path / "LEADERBOARD.md").read_text()
 
@@ -268,9 +269,9 @@ def strings(board: Leaderboard) -> list[list[tuple[int, ...]]]:
 # Standings ----------------------------------------------------------------------------------------
 
 
-def result(*steps: tuple[int, float], optimum: float | None = 0.9) -> Result:
+def result(*steps: tuple[int, float], optimum: float | None = 0.9) -> EntryResult:
     mean = None if optimum is None else 0.5
-    return Result(4, 4, 0, steps, optimum, mean, 0.4, 240.0)
+    return EntryResult(4, 4, 0, steps, optimum, mean, 0.4, 240.0)
 
 
 def test_trace_holds_what_was_recommended() -> None:

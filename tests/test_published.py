@@ -14,10 +14,10 @@ from nasgym.benchmarks.experiments.nasbench201_protocol import (
     PUBLISHED,
     SECONDS,
     LogitTable,
-    Outcome,
+    SearchScore,
     main,
-    outcome,
     rows,
+    search_score,
 )
 from nasgym.data.download import data_folder
 from nasgym.spaces.base import Tokens
@@ -50,7 +50,7 @@ def trial(tokens: Tokens, reward: float) -> Trial:
 @pytest.mark.parametrize("name", AGENTS)
 def test_seconds_end_a_search_and_the_reward_chooses(name: str) -> None:
     """The child that passes the limit counts; the judge is the test accuracy of the best paid."""
-    found = outcome(AGENTS[name](0), synthetic(), seconds=950)
+    found = search_score(AGENTS[name](0), synthetic(), seconds=950)
     assert found.children == 10
     assert found.different <= 10
     assert found.test < 50  # the best of ten strings is paid more than 0.5
@@ -59,7 +59,7 @@ def test_seconds_end_a_search_and_the_reward_chooses(name: str) -> None:
 def test_repeats_are_charged() -> None:
     table = synthetic()
     agent = LogitTable(lr=5.0)  # soon samples one string only
-    found = outcome(agent, table, seconds=20_000)
+    found = search_score(agent, table, seconds=20_000)
     assert found.children == 200
     assert found.different < 100
 
@@ -87,7 +87,7 @@ def test_the_logit_table_is_an_agent_like_others() -> None:
 
 
 def test_rows_stand_beside_the_published_ones() -> None:
-    table = rows("cifar10", {"random": [Outcome(93.0, 180, 178), Outcome(94.0, 182, 180)]})
+    table = rows("cifar10", {"random": [SearchScore(93.0, 180, 178), SearchScore(94.0, 182, 180)]})
     cells = [list(column.cells) for column in table.columns]
     assert cells == [["random"], ["93.50 ± 0.50"], ["93.86 ± 0.23"], ["181"], ["179"]]
 
@@ -107,7 +107,9 @@ def test_a_few_runs_land_near_the_published_rows(capsys: pytest.CaptureFixture[s
     """Within four standard errors of so few runs; the command's 100 land within 0.15 points."""
     table = tables.load("nas-bench-201", dataset="cifar10", epochs=12)
     for name, (mean, deviation) in PUBLISHED["cifar10"].items():
-        tests = [outcome(AGENTS[name](seed), table, SECONDS["cifar10"]).test for seed in range(4)]
+        tests = [
+            search_score(AGENTS[name](seed), table, SECONDS["cifar10"]).test for seed in range(4)
+        ]
         assert np.mean(tests) == pytest.approx(mean, abs=4 * deviation / 4**0.5)
     main(["--runs", "1", "--json"])
     printed = json.loads(capsys.readouterr().out)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasgym.benchmarks.scale.driver import Outcome, Sample, Scenario, simulate
+from nasgym.benchmarks.scale.driver import Sample, Scenario, SimulationResult, simulate
 from nasgym.benchmarks.scale.scale import SCENARIOS, harmonic, picture, table
 from nasgym.benchmarks.scale.simulation import DURATIONS, SimulatedEvaluator, VirtualBackend
 
@@ -101,10 +101,10 @@ def test_costs_are_read_from_the_samples() -> None:
         Sample(n, 1e-4 * min(n, 500) + 3e-4 * max(0, n - 500), 1_000 + 16 * n)
         for n in range(1, 1_001)
     )
-    outcome = Outcome(0.2, 1.0, 60.0, 0.5, 0.5, 1_000, 0, {3: 2}, {}, samples)
+    outcome = SimulationResult(0.2, 1.0, 60.0, 0.5, 0.5, 1_000, 0, {3: 2}, {}, samples)
     assert outcome.microseconds(workers=100) == pytest.approx((100.0, 300.0))
     assert outcome.growth == pytest.approx(16.0) and outcome.peak == 17_000
-    assert Outcome.from_plain(json.loads(json.dumps(outcome.to_plain()))) == outcome
+    assert SimulationResult.from_plain(json.loads(json.dumps(outcome.to_plain()))) == outcome
 
 
 def test_every_row_is_a_search_and_is_shown(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_every_row_is_a_search_and_is_shown(tmp_path: Path) -> None:
 
 
 def test_mistakes_get_one_line() -> None:
-    with pytest.raises(ValueError, match="durations 'weibull' are none of constant, exp"):
+    with pytest.raises(ValueError, match="no durations 'weibull'; choose from constant, exp"):
         VirtualBackend(8, durations="weibull")
-    with pytest.raises(ValueError, match="workers must be from 1"):
+    with pytest.raises(ValueError, match="workers must be at least 1"):
         VirtualBackend(0)

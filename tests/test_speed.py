@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from nasgym import Evaluation, NASEnv
-from nasgym.benchmarks.clock import Effort, least_times
-from nasgym.benchmarks.measurement import Measurement
+from nasgym.benchmarks.measurement import Effort, Measurement, least_times
 from nasgym.benchmarks.speed import language as language_speed
 from nasgym.benchmarks.speed import naive
 from nasgym.benchmarks.speed.scheduling import ON_RAY
-from nasgym.benchmarks.speed.search import Free
-from nasgym.benchmarks.speed.speed import MEASUREMENTS, Speed, table
+from nasgym.benchmarks.speed.search import ConstantReward
+from nasgym.benchmarks.speed.speed import MEASUREMENTS, SpeedBenchmark, table
 from nasgym.benchmarks.speed.training import check
 from nasgym.benchmarks.workloads import LARGE, SMALL, TWENTY_TOKENS, noise, random_children
 from nasgym.networks import flops
@@ -78,7 +77,7 @@ def test_every_measurement_runs(name: str) -> None:
 
 
 def test_json_holds_the_machine_and_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    Speed(only=("P4", "P13"), json=True).main(TOY)
+    SpeedBenchmark(only=("P4", "P13"), json=True).main(TOY)
     printed, shown = capsys.readouterr()
     results = json.loads(printed)
     assert list(results) == ["machine", "P4", "P13"]
@@ -90,12 +89,12 @@ def test_the_table_has_a_row_for_each_result() -> None:
     result = Measurement("what", 3.0, 1.0, "steps/s", 2.0)
     shown = table({"P1": result, "P2": result})
     assert shown.row_count == 2
-    assert [column.header for column in shown.columns][2:6] == ["ours", "naive", "ratio", "wanted"]
+    assert [column.header for column in shown.columns][2:6] == ["ours", "naive", "ratio", "target"]
 
 
 def test_an_unknown_measurement_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'P3' is not measured, only P1, P2"):
-        Speed(only=("P3",))
+    with pytest.raises(ValueError, match="no measurement 'P3'; choose from P1, P2"):
+        SpeedBenchmark(only=("P3",))
 
 
 def test_the_children_are_as_large_as_they_are_said_to_be() -> None:
@@ -124,7 +123,7 @@ RECIPE = ImageRecipe("test", epochs=1, batch_size=32, augment=True)
 
 def test_the_bare_environment_shows_what_ours_shows() -> None:
     options = [len(decision.options) for decision in TWENTY_TOKENS.automaton.decisions]
-    envs = NASEnv(TWENTY_TOKENS, Free()), naive.PlainEnv(options)
+    envs = NASEnv(TWENTY_TOKENS, ConstantReward()), naive.PlainEnv(options)
     observations, infos = zip(*(env.reset() for env in envs), strict=True)
     for action in np.random.default_rng(0).integers(max(options), size=len(options)):
         np.testing.assert_array_equal(*observations)

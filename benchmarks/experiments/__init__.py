@@ -1,1 +1,1 @@
-"""Experiments behind figures in the documentation."""
+"""Experiments behind results in the documentation."""

@@ -1,11 +1,11 @@
-"""Control experiments: what a search is measured against, at one equal budget for all.
+"""Control experiments, with an equal budget for all networks.
 
 python -m nasgym.benchmarks.experiments.ablations cells --corpus ptb --seeds 3
 python -m nasgym.benchmarks.experiments.ablations skips runs/cifar --seeds 3
 
-"cells" trains an LSTM, the published cells and random ones in the same language model: equal
-parameters, equal text. "skips" trains a network as it was found, with all of its skip connections
-removed and with all present (Zoph & Le 2017, section 4.1: 5.50, 7.97 and 5.56 % test error).
+"cells" trains an LSTM, the published cells and random cells in the same language model, with equal
+parameters and equal text. "skips" trains a network as found, without skip connections, and with all
+of them (Zoph & Le 2017, section 4.1: 5.50, 7.97 and 5.56 % test error).
 """
 
 import json
@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from nasgym.commands.flags import OptionPairs
 from nasgym.environments.problems import ImageOptions
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import zoo
@@ -32,27 +33,27 @@ from nasgym.training.evaluator import TrainingEvaluator
 from nasgym.training.image.evaluator import ImageEvaluator
 from nasgym.training.text.evaluator import TextEvaluator
 
-Outcomes = Mapping[str, Sequence[Evaluation]]
-"""For each network, by its name, its evaluation with each seed."""
+Evaluations = Mapping[str, Sequence[Evaluation]]
+"""Evaluations of each network, one per seed, by the network's name."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Train an LSTM, the published cells and random ones at one equal budget."""
+    """Train an LSTM, the published cells and random cells with equal budgets."""
 
     corpus: str = "documentation"
-    """The text: "documentation", "ptb" or the path of your own."""
+    """Text: "documentation", "ptb" or the path of your own."""
     seeds: int = 3
     """Seeds 0, 1, ... of each cell."""
     random: int = 3
-    """Random cells of base 8."""
+    """Number of random cells of base 8."""
     workers: int | None = None
-    """Children trained at the same time. [one a core]"""
-    set: tuple[str, ...] = ()
-    """Options of the training, such as train_size=100000 parameters=1000000."""
+    """Children trained at the same time. [one per core]"""
+    set: OptionPairs = ()
+    """Training options, such as train_size=100000 parameters=1000000."""
 
     def main(self) -> None:
-        """Train them all and print the table."""
+        """Train all networks and print the table."""
         space, rng = RecurrentSpace(), np.random.default_rng(0)
         cells: dict[str, Any] = {
             "LSTM": zoo.LSTM,
@@ -61,7 +62,7 @@ class Cells:
         }
         for number in range(self.random):
             cells[f"random cell {number}"] = space.decode(space.sample(rng))
-        options = parse_options([self.set])
+        options = parse_options(self.set)
 
         def children(seed: int) -> TextEvaluator:
             return TextEvaluator(self.corpus, seed=seed, workers=self.workers, **options)
@@ -71,31 +72,31 @@ class Cells:
 
 @dataclass(frozen=True)
 class Skips:
-    """Train the best network of a run, without and with all of its skip connections."""
+    """Train the best network of a run: as found, without and with all skip connections."""
 
     run: Annotated[Path, tyro.conf.Positional]
-    """A run's folder, whose options the training has too."""
+    """Folder of the run; the training has the same options."""
     seeds: int = 3
-    """Seeds 0, 1, ... of each network, which also split the images."""
+    """Seeds 0, 1, ... of each network; they also decide which images are for validation."""
     workers: int | None = None
-    """Children trained at the same time. [one a core]"""
-    set: tuple[str, ...] = ()
-    """Options of the training that differ from the run's, such as epochs=20."""
+    """Children trained at the same time. [one per core]"""
+    set: OptionPairs = ()
+    """Training options that differ from the run's, such as epochs=20."""
 
     def main(self) -> None:
-        """Train them all and print the table."""
+        """Train all networks and print the table."""
         run = Run(self.run)
         with closing(run.archive()) as archive:
             best = archive.best()
         found = None if best is None else read(best.architecture)
         if not isinstance(found, ConvArchitecture):
-            raise ValueError(f"{self.run} has found no convolutional network")
+            raise ValueError(f"{self.run} has no trained convolutional network")
         networks = {
             "as found": found,
             "all skips removed": zoo.chain(found),
             "all skips present": zoo.dense(found),
         }
-        given = {**run.plan.options, **parse_options([self.set]), "workers": self.workers}
+        given = {**run.plan.options, **parse_options(self.set), "workers": self.workers}
         problem = ImageOptions.of(given)
 
         def children(seed: int) -> ImageEvaluator:
@@ -104,9 +105,9 @@ class Skips:
         _report(_trained(networks, [children(seed) for seed in range(self.seeds)]), "accuracy")
 
 
-def _trained(networks: Mapping[str, Any], evaluators: Sequence[TrainingEvaluator]) -> Outcomes:
-    """Train every network with every evaluator, which differ in their seeds."""
-    outcomes: dict[str, list[Evaluation]] = {name: [] for name in networks}
+def _trained(networks: Mapping[str, Any], evaluators: Sequence[TrainingEvaluator]) -> Evaluations:
+    """Train every network with every evaluator; the evaluators differ in their seeds."""
+    results: dict[str, list[Evaluation]] = {name: [] for name in networks}
     for seed, evaluator in enumerate(evaluators):
         with closing(evaluator):
             names = dict(zip(evaluator.submit(list(networks.values())), networks, strict=True))
@@ -115,14 +116,14 @@ def _trained(networks: Mapping[str, Any], evaluators: Sequence[TrainingEvaluator
             for ticket, evaluation in track(
                 finished, f"seed {seed}", len(networks), console=console
             ):
-                outcomes[names[ticket]].append(evaluation)
-    return outcomes
+                results[names[ticket]].append(evaluation)
+    return results
 
 
-def _report(outcomes: Outcomes, measure: str) -> None:
-    """Print the mean of each network's seeds and all values, as a table and as JSON."""
+def _report(results: Evaluations, measure: str) -> None:
+    """Print the mean and all values of each network, as a table and as JSON."""
     table = Table("network", "parameters", measure, "each seed", "failed", "seconds", box=MARKDOWN)
-    for name, evaluations in outcomes.items():
+    for name, evaluations in results.items():
         good = [one for one in evaluations if one.status == "ok"]
         values = [one.metrics.get(measure, one.accuracy) for one in good]
         table.add_row(
@@ -134,11 +135,11 @@ def _report(outcomes: Outcomes, measure: str) -> None:
             f"{np.mean([one.seconds for one in evaluations]):.0f}",
         )
     Console(width=120).print(table)
-    print(json.dumps({name: [one.to_plain() for one in each] for name, each in outcomes.items()}))
+    print(json.dumps({name: [one.to_plain() for one in each] for name, each in results.items()}))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the control that the command line asks for."""
+    """Run the experiment that the command line names."""
     tyro.extras.subcommand_cli_from_dict({"cells": Cells, "skips": Skips}, args=arguments).main()
 
 

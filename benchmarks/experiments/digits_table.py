@@ -1,11 +1,11 @@
-"""The making of NAS-Digits-Table: every network of a small space, trained by our own trainer.
+"""Makes NAS-Digits-Table: trains every network of a small space.
 
 python -m nasgym.benchmarks.experiments.digits_table --seeds 3 --workers 2 --out runs/digits-table
 
-Each network of the space "digits-table" is trained with the recipe "short" on the digits, once for
-each seed, which decides its weights, its batches and what the validation images are; then it is
-tested. 4,320 networks and 3 seeds take 40 core-minutes. What is finished is on disk: started
-again, it goes on. The last step writes `digits.npz`, the file that the package ships.
+It trains each network of the space "digits-table" on the digits with the recipe "short", once per
+seed, and tests it. The seed decides the weights, the batches and the validation images. 4,320
+networks and 3 seeds take 40 core-minutes. Results are stored as they finish, so a second start
+resumes. The last step writes `digits.npz`, the file in the package.
 """
 
 import json
@@ -31,17 +31,17 @@ from nasgym.files import replacing
 from nasgym.spaces import PRESETS
 from nasgym.spaces.base import SearchSpace
 from nasgym.training.evaluator import TrainingEvaluator
-from nasgym.training.image.recipe import RECIPES
+from nasgym.training.image.recipe import IMAGE_RECIPES
 
 SPACE = "digits-table"
 RECIPE = "short"
 JOB = "nasgym.benchmarks.experiments.digits_table:job"
 AT_ONCE = 100
-"""Networks trained between two looks at the progress."""
+"""Networks trained between two updates of the progress bar."""
 
 
 class ExhaustiveEvaluator(TrainingEvaluator):
-    """Children trained once for each seed and tested too: what a table is made of."""
+    """Trains each child once per seed and tests it."""
 
     def __init__(self, seeds: int, workers: int | None) -> None:
         """Train with the seeds from 0 to `seeds` - 1."""
@@ -51,7 +51,7 @@ class ExhaustiveEvaluator(TrainingEvaluator):
             {"seeds": seeds},
             f"digits, {seeds} seeds, tested",
             seed=0,
-            epochs=RECIPES[RECIPE].epochs,
+            epochs=IMAGE_RECIPES[RECIPE].epochs,
             samples=0,
             latency=False,
             placement=Placement(workers, device="cpu"),
@@ -59,15 +59,15 @@ class ExhaustiveEvaluator(TrainingEvaluator):
         )
 
     def work(self, architecture: Any) -> float:
-        """Return the same for all: the order does not matter."""
+        """Return the same for all, because the order does not matter."""
         return 0.0
 
 
 def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """Load the digits once for each of `settings["seeds"]`; return what trains one network.
+    """Load the digits once for each of `settings["seeds"]`; return a job that trains one network.
 
-    The metrics of its outcome are lists with a value for each seed, "valid" and "test" (images
-    classified right) and "seconds", and the network's "parameters" and "flops".
+    The metrics of its evaluation are lists with one value per seed, "valid" and "test" (images
+    classified correctly) and "seconds", and the network's "parameters" and "flops".
     """
     import torch
 
@@ -92,7 +92,7 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
         for one in data
     ]
     shape, classes = data[0].input_shape, data[0].classes
-    # What a process does only once, such as an import of 2 s, is no child's to pay for.
+    # Warm up, so that no child's seconds include one-time work such as an import of 2 s.
     train(
         initial_network(WARM_UP, shape, classes, seed=0), training[0], replace(recipe, epochs=1), 0
     )
@@ -121,20 +121,20 @@ class DigitsTable:
     seeds: int = 3
     """Trainings of each network."""
     workers: int | None = None
-    """Networks trained at the same time. [one a core]"""
+    """Networks trained at the same time. [one per core]"""
     out: Path = Path("runs/digits-table")
-    """Folder of what is finished, and of `digits.npz` in the end."""
+    """Folder of the stored results and of `digits.npz`."""
 
     def main(self) -> None:
-        """Train what is missing and write `digits.npz`."""
+        """Train the missing networks and write `digits.npz`."""
         space = PRESETS[SPACE]
         strings, networks = different(space)
         self.out.mkdir(parents=True, exist_ok=True)
         children = ExhaustiveEvaluator(self.seeds, self.workers or cores())
         with closing(Archive(self.out / "networks.db")) as archive, closing(children):
-            outcomes = list(_trained(children, archive, networks))
+            evaluations = list(_trained(EvaluationCache(children, archive), networks))
         columns = {
-            name: np.array([outcome.metrics[name] for outcome in outcomes])
+            name: np.array([evaluation.metrics[name] for evaluation in evaluations])
             for name in ("valid", "test", "seconds", "parameters", "flops")
         }
         with replacing(self.out / "digits.npz") as part, part.open("wb") as file:
@@ -151,7 +151,7 @@ class DigitsTable:
         print(self.out / "digits.npz")
 
     def _made(self) -> dict[str, Any]:
-        """Return how the table was made."""
+        """Return the command, date, versions and machine that made the table."""
         import torch
 
         return {
@@ -164,7 +164,7 @@ class DigitsTable:
 
 
 def different(space: SearchSpace) -> tuple[NDArray[np.int64], list[Any]]:
-    """Return the number of each string's network, (strings,), and the different networks."""
+    """Return the index of each string's network, (strings,), and the different networks."""
     numbers: dict[Any, int] = {}
     strings = [
         numbers.setdefault(space.canonical(space.decode(tokens)), len(numbers)) for tokens in space
@@ -172,19 +172,16 @@ def different(space: SearchSpace) -> tuple[NDArray[np.int64], list[Any]]:
     return np.array(strings), list(numbers)
 
 
-def _trained(
-    evaluator: ExhaustiveEvaluator, archive: Archive, networks: Sequence[Any]
-) -> Iterator[Evaluation]:
-    """Yield the outcome of each network, in order, and show the progress; store each at once."""
+def _trained(cache: EvaluationCache, networks: Sequence[Any]) -> Iterator[Evaluation]:
+    """Yield the evaluation of each network in order, and show the progress."""
     from rich.progress import track
 
     starts = range(0, len(networks), AT_ONCE)
     for start in track(starts, "networks, a hundred at a time"):
-        some = networks[start : start + AT_ONCE]
-        for outcome in EvaluationCache(evaluator, archive).evaluate(some):
-            if outcome.status != "ok":
-                raise RuntimeError(f"a network of the table failed: {outcome.error}")
-            yield outcome
+        for evaluation in cache.evaluate(networks[start : start + AT_ONCE]):
+            if evaluation.status != "ok":
+                raise RuntimeError(f"a network of the table failed: {evaluation.error}")
+            yield evaluation
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The published protocol of NAS-Bench-201: agents given simulated seconds, beside the literature.
+"""The published protocol of NAS-Bench-201: searches with simulated seconds, beside the literature.
 
 python -m nasgym.benchmarks.experiments.nasbench201_protocol --dataset cifar10 --runs 100
 
-An agent is paid the validation accuracy after 12 epochs and charged the seconds these took, for
-repeats too, until its seconds are spent; it is judged by the test accuracy after 200 epochs of the
-network that earned most (Dong et al. 2021, NATS-Bench).
+The reward is the validation accuracy after 12 epochs. Each child, repeats too, costs the seconds of
+these epochs, until the budget of seconds is spent. The score is the test accuracy after 200 epochs
+of the network with the highest reward (Dong et al. 2021, NATS-Bench).
 """
 
 import json
@@ -32,7 +32,7 @@ from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.tables import Table, TableError, TableEvaluator
 
 SECONDS: Mapping[str, float] = {"cifar10": 20_000, "cifar100": 40_000}
-"""Simulated seconds of a search, by data set."""
+"""Budget of a search in simulated seconds, by data set."""
 
 PUBLISHED: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "cifar10": {
@@ -50,11 +50,10 @@ PUBLISHED: Mapping[str, Mapping[str, tuple[float, float]]] = {
 
 
 class LogitTable(AskTellAgent):
-    """REINFORCE over a table of logits, a row each decision, as NATS-Bench has it.
+    """REINFORCE over a table of logits with a row per decision, as in NATS-Bench.
 
-    For spaces that make the same decisions, with the same options, in every string. The baseline is
-    an exponential moving average of the rewards that starts from 0 and takes a reward in before it
-    is subtracted from it.
+    For spaces with the same decisions and options in every string. The baseline is an exponential
+    moving average of the rewards that starts at 0 and includes the current reward.
     """
 
     batch = 1
@@ -62,7 +61,7 @@ class LogitTable(AskTellAgent):
     def __init__(
         self, seed: int = 0, *, lr: float = 0.01, decay: float = 0.9, initial: float = 0.001
     ) -> None:
-        """`lr` is Adam's, `decay` the baseline's, `initial` the spread of the first logits."""
+        """`lr` is Adam's, `decay` the baseline's, `initial` the first logits' deviation."""
         self.rng = np.random.default_rng(seed)
         self.lr, self.decay, self.initial = lr, decay, initial
         self.logits: NDArray[np.float64] | None = None
@@ -84,7 +83,7 @@ class LogitTable(AskTellAgent):
     def learn(self, trials: Sequence[Trial]) -> None:
         """Follow the gradient of log P (R - b) after each trial."""
         if self.logits is None:
-            raise RuntimeError("propose strings first: the table is made for their space")
+            raise RuntimeError("call propose before learn: it makes the table for the space")
         for trial in trials:
             self.baseline = self.decay * self.baseline + (1 - self.decay) * trial.reward
             chosen = np.eye(self.logits.shape[1])[list(trial.tokens)]
@@ -108,30 +107,33 @@ AGENTS: Mapping[str, Callable[[int], AskTellAgent]] = {
     "evolution": lambda seed: RegularizedEvolution(seed, population=10, sample=3),
     "local search": LocalSearch,
 }
-"""What makes each agent from a seed."""
+"""Constructors of the agents, which take a seed."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one search found."""
+class SearchScore:
+    """The score of one search."""
 
     test: float
-    """Test accuracy in percent of the network that earned most."""
+    """Test accuracy of the network with the highest reward, in percent."""
     children: int
-    """Children that the seconds sufficed for."""
+    """Children within the budget."""
     different: int
-    """Of them, different ones."""
+    """Different children among them."""
 
 
-def outcome(agent: AskTellAgent, table: Table, seconds: float) -> Outcome:
-    """Let `agent` search `table` for so many simulated seconds, one child at a time."""
+def search_score(agent: AskTellAgent, table: Table, seconds: float) -> SearchScore:
+    """Let `agent` search `table` for `seconds` simulated seconds, one child at a time.
+
+    Raises ValueError if the seconds do not suffice for one child.
+    """
     envs = NASVectorEnv(table.space, TableEvaluator(table))
     with envs.study.limited_to(sys.maxsize, seconds=seconds):
         agent.search(envs, sys.maxsize)
     best = envs.archive.best()
     if best is None:
-        raise ValueError(f"{seconds} seconds suffice for no child")
-    return Outcome(
+        raise ValueError(f"{seconds} seconds do not suffice for one child")
+    return SearchScore(
         test=100 * float(table.test[table.space.index(best.tokens)]),
         children=len(envs.archive),
         different=len({trial.tokens for trial in envs.archive}),
@@ -146,24 +148,24 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Published:
-    """Run the published protocol of NAS-Bench-201 and print it beside the published rows."""
+class PublishedProtocol:
+    """Run the published protocol of NAS-Bench-201 and print it beside the published results."""
 
     dataset: Literal["cifar10", "cifar100"] = "cifar10"
-    """Which images."""
+    """Data set."""
     runs: int = 100
-    """Searches of each agent, by seeds 0, 1, ..."""
+    """Searches of each agent, with seeds 0, 1, ..."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print JSON instead of a table."""
 
     def main(self) -> None:
-        """Search with every agent and print what was found."""
+        """Search with every agent and print the scores."""
         table = tables.load("nas-bench-201", dataset=self.dataset, epochs=12)
         seconds = SECONDS[self.dataset]
         progress = Console(stderr=True)
         found = {
             name: [
-                outcome(make(seed), table, seconds)
+                search_score(make(seed), table, seconds)
                 for seed in track(range(self.runs), name, console=progress, transient=True)
             ]
             for name, make in AGENTS.items()
@@ -175,8 +177,8 @@ class Published:
             Console().print(rows(self.dataset, found))
 
 
-def rows(dataset: str, found: Mapping[str, Sequence[Outcome]]) -> Rows:
-    """Return a table of each agent's outcomes beside those published."""
+def rows(dataset: str, found: Mapping[str, Sequence[SearchScore]]) -> Rows:
+    """Return a table of each agent's scores beside the published ones."""
     runs = max(map(len, found.values()))
     shown = Rows(
         title=f"NAS-Bench-201, {dataset}, {SECONDS[dataset]:,} simulated seconds, {runs} runs",
@@ -185,9 +187,9 @@ def rows(dataset: str, found: Mapping[str, Sequence[Outcome]]) -> Rows:
     shown.add_column("agent")
     for heading in ("test accuracy, %", "published", "children", "different"):
         shown.add_column(heading, justify="right")
-    for name, outcomes in found.items():
+    for name, scores in found.items():
         tests, children, different = (
-            np.array([getattr(one, column) for one in outcomes])
+            np.array([getattr(one, column) for one in scores])
             for column in ("test", "children", "different")
         )
         shown.add_row(
@@ -201,8 +203,8 @@ def rows(dataset: str, found: Mapping[str, Sequence[Outcome]]) -> Rows:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the protocol that the command line asks for; a missing table is one line."""
-    command = tyro.cli(Published, args=arguments)
+    """Run the protocol from the command line; reports a missing table in one line."""
+    command = tyro.cli(PublishedProtocol, args=arguments)
     try:
         command.main()
     except (FileNotFoundError, TableError) as error:

@@ -1,1 +1,1 @@
-"""The leaderboard: agents by tasks by seeds, scored and drawn."""
+"""The leaderboard: runs agents on tasks, scores the runs and draws the results."""

@@ -1,4 +1,4 @@
-"""An entry of the leaderboard: one agent with one seed on one task, and what came of it."""
+"""One entry of the leaderboard: its run, and the result from which it is scored."""
 
 import json
 import time
@@ -24,24 +24,24 @@ from nasgym.search.run import Run
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One run of the leaderboard."""
+class LeaderboardEntry:
+    """One agent with one seed on one task."""
 
     task: str
-    """The task as `task_named` reads it."""
+    """Task, as `task_named` reads it."""
     agent: str
-    """The agent, perhaps with options."""
+    """Agent, optionally with options."""
     seed: int
-    """Seed of the agent and, where the task has noise, of that."""
+    """Seed of the agent and of the task's noise, if it has noise."""
     children: int
-    """Budget."""
+    """Budget of the run."""
 
     def folder(self, out: Path) -> Path:
-        """Return where the run lies."""
+        """Return the folder of the run below `out`."""
         return out / file_name(self.task) / f"{file_name(self.agent)}-{self.seed}"
 
     def plan(self) -> Plan:
-        """Return what is run."""
+        """Return the plan of the run."""
         task, (agent, agent_options) = task_named(self.task), parse_name(self.agent)
         return Plan(
             task.env,
@@ -53,42 +53,42 @@ class Entry:
             agent_options=agent_options,
         )
 
-    def result(self, out: Path) -> "Result | None":
-        """Return what came of it, if that is known already."""
+    def result(self, out: Path) -> "EntryResult | None":
+        """Return the stored result; None if there is none for this budget."""
         try:
             plain = json.loads((self.folder(out) / "score.json").read_text())
         except FileNotFoundError:
             return None
-        result = Result.from_plain(plain)
+        result = EntryResult.from_plain(plain)
         return result if result.children == self.children else None
 
 
 @dataclass(frozen=True)
-class Result:
-    """What came of one run: all that the scores need."""
+class EntryResult:
+    """Everything that the scores need to know about one finished run."""
 
     children: int
-    """Episodes finished: the budget."""
+    """Finished episodes: the budget."""
     unique: int
     """Different networks among them."""
     failed: int
-    """Children that could not be trained."""
+    """Children whose training failed."""
     steps: tuple[tuple[int, float], ...]
-    """(children, clean value) whenever another network became the best by reward: its value by the
-    clean table, or its reward where there is no table."""
+    """(children, clean value) each time another network became the best by reward. The clean value
+    comes from the table; without a table it is the reward."""
     optimum: float | None
-    """The best clean value of the table; None without a table."""
+    """Best clean value in the table; None without a table."""
     mean: float | None
-    """The mean clean value of the table; None without a table."""
+    """Mean clean value of the table; None without a table."""
     agent_seconds: float | None
     """CPU seconds of the searching process: the agent, the environment and the archive. None if
-    nothing was left to search when they were taken."""
+    no child was left to search when they were measured."""
     children_seconds: float
-    """Seconds of training of the different networks: simulated with a table, else by the clock."""
+    """Training seconds of the different networks: simulated with a table, else wall-clock time."""
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> "Result":
-        """Return the result that was written as JSON."""
+    def from_plain(cls, plain: dict[str, Any]) -> "EntryResult":
+        """Return the result from its JSON data."""
         return cls(**{**plain, "steps": tuple((count, value) for count, value in plain["steps"])})
 
     def trace(self) -> Floats:
@@ -99,17 +99,17 @@ class Result:
         return trace
 
 
-def play(entry: Entry, out: Path, tell: Callable[[Trial], None]) -> Result:
-    """Run `entry`, or go on with it, and keep what came of it; `tell` is given every new child."""
+def play(entry: LeaderboardEntry, out: Path, tell: Callable[[Trial], None]) -> EntryResult:
+    """Run `entry` or resume it, store its result and return it; call `tell` on each new trial."""
     plan = entry.plan()
-    make(plan.agent, plan.seed, **plan.agent_options)  # imports are not what the search costs
+    make(plan.agent, plan.seed, **plan.agent_options)  # keeps imports out of the agent's seconds
     run = Run(entry.folder(out), plan)
     tables: list[Any] = []
-    begun_at: list[int] = []
+    started_at: list[int] = []
 
     def listeners(study: Study) -> list[Callable[[Trial], None]]:
         tables.append(getattr(study.evaluator, "table", None))
-        begun_at.append(study.trials)
+        started_at.append(study.trials)
         return [tell]
 
     before = time.process_time()
@@ -117,20 +117,20 @@ def play(entry: Entry, out: Path, tell: Callable[[Trial], None]) -> Result:
     spent = time.process_time() - before
     with closing(run.archive()) as archive:
         trials = archive[: entry.children]
-    new = entry.children - begun_at[0]  # a run that was stopped began its last stretch there
+    new = entry.children - started_at[0]  # a resumed run is timed only from where it resumed
     result = _result(trials, tables[0], spent * entry.children / new if new > 0 else None)
     write_atomically(run.folder / "score.json", json.dumps(asdict(result)))
     return result
 
 
-def _result(trials: Sequence[Trial], table: Any, agent_seconds: float | None) -> Result:
+def _result(trials: Sequence[Trial], table: Any, agent_seconds: float | None) -> EntryResult:
     trained = np.array([trial.status == "ok" for trial in trials])
     rewards = np.where(trained, [trial.reward for trial in trials], -inf)
     clean = rewards
     if table is not None:
         clean = table.clean[[table.space.index(trial.tokens) for trial in trials]]
     different = [trial for trial in trials if not trial.cached]
-    return Result(
+    return EntryResult(
         children=len(trials),
         unique=len(different),
         failed=int(len(trials) - trained.sum()),

@@ -1,6 +1,6 @@
-"""The leaderboard: any agents on any tasks at equal budgets, run, scored and shown.
+"""The leaderboard: runs any agents on any tasks at equal budgets, and scores and shows them.
 
-`nasgym leaderboard` is its command line.
+Its command line is `nasgym leaderboard`.
 """
 
 import csv
@@ -15,11 +15,11 @@ import gymnasium as gym
 
 from nasgym.agents import make
 from nasgym.benchmarks.leaderboard.document import FIGURES, to_html, to_markdown, words_of
-from nasgym.benchmarks.leaderboard.entries import Entry, Result
+from nasgym.benchmarks.leaderboard.entries import EntryResult, LeaderboardEntry
 from nasgym.benchmarks.leaderboard.naming import parse_name
-from nasgym.benchmarks.leaderboard.page import TITLE, sheets
 from nasgym.benchmarks.leaderboard.plots import draw, save
 from nasgym.benchmarks.leaderboard.run_pool import News, play_all
+from nasgym.benchmarks.leaderboard.sections import TITLE, sections
 from nasgym.benchmarks.leaderboard.standings import (
     AgentOnTask,
     TaskStanding,
@@ -32,18 +32,18 @@ from nasgym.files import write_atomically
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Which agents are compared on which tasks, for how long, and where."""
+    """The agents to compare, the tasks, the budget, and the folder of the runs."""
 
     tasks: tuple[str, ...]
     """Tasks, as `task_named` reads them."""
     agents: tuple[str, ...]
-    """Agents, each perhaps with options."""
+    """Agents, each optionally with options."""
     seeds: int
-    """Runs of each agent on a task that does not say itself."""
+    """Runs of each agent on a task that does not set its own number."""
     budget: int
-    """Children in a run on a task that does not say itself."""
+    """Children in a run on a task that does not set its own budget."""
     out: Path
-    """Folder of all runs and of what is written about them."""
+    """Folder of all runs and of the files that `write` writes."""
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.budget < 1:
@@ -53,26 +53,26 @@ class Leaderboard:
             if not given or len(set(given)) < len(given):
                 raise ValueError(f"name one or more {name}, each once, not {' '.join(given)!r}")
 
-    def entries(self) -> list[Entry]:
-        """Return all runs, those with the same seed together."""
+    def entries(self) -> list[LeaderboardEntry]:
+        """Return all entries, seed by seed."""
         tasks = [task_named(name) for name in self.tasks]
         return [
-            Entry(task.name, agent, seed, task.children or self.budget)
+            LeaderboardEntry(task.name, agent, seed, task.children or self.budget)
             for seed in range(max(task.seeds or self.seeds for task in tasks))
             for task in tasks
             if seed < (task.seeds or self.seeds)
             for agent in self.agents
         ]
 
-    def missing(self) -> list[Entry]:
-        """Return the runs that are not finished."""
+    def missing(self) -> list[LeaderboardEntry]:
+        """Return the entries whose runs are not finished."""
         return [entry for entry in self.entries() if entry.result(self.out) is None]
 
     def play(self, workers: int) -> Generator[News, None, None]:
-        """Run what is missing, `workers` runs at a time, and yield the news.
+        """Run the missing entries, `workers` at a time, and yield their progress.
 
-        Raises ValueError, FileNotFoundError or an error of Gymnasium, in one line and before
-        anything is run, for a task or an agent that cannot be made.
+        Before it runs anything, raises ValueError, FileNotFoundError or an error of Gymnasium, in
+        one line, for a task or an agent that cannot be made.
         """
         missing = self.missing()
         for task in {entry.task: entry for entry in missing}.values():
@@ -83,29 +83,29 @@ class Leaderboard:
             make(name, **options)
         yield from play_all(missing, self.out, workers)
 
-    def results(self) -> dict[Entry, Result]:
-        """Return what came of the finished runs."""
+    def results(self) -> dict[LeaderboardEntry, EntryResult]:
+        """Return the results of the finished runs."""
         found = ((entry, entry.result(self.out)) for entry in self.entries())
         return {entry: result for entry, result in found if result is not None}
 
     def write(self) -> list[Path]:
-        """Write `scores.csv`, `LEADERBOARD.md`, `leaderboard.html` and the figures.
+        """Write `LEADERBOARD.md`, `leaderboard.html`, `scores.csv` and the figures.
 
-        What people wrote into `LEADERBOARD.md` is kept. Returns the paths.
+        Keeps what people wrote into `LEADERBOARD.md`. Returns the paths of the three documents.
+        Raises ValueError if no run is finished.
         """
         results = self.results()
         standings = self._standings(results)
         if not standings:
             raise ValueError(f"no run in {self.out} is finished: there is nothing to show")
         rows = overall(standings)
-        figures = draw(standings, rows, self.agents)
-        save(figures, self.out / FIGURES)
-        markdown = self.out / "LEADERBOARD.md"
-        words = words_of(markdown.read_text(encoding="utf-8")) if markdown.exists() else ""
-        shown = sheets(standings, rows, figures, self.command())
+        pictures = save(draw(standings, rows, self.agents), self.out / FIGURES)
+        path = self.out / "LEADERBOARD.md"
+        words = words_of(path.read_text(encoding="utf-8")) if path.exists() else ""
+        markdown = to_markdown(TITLE, sections(standings, rows, self.command()), words)
         written = {
-            markdown: to_markdown(TITLE, shown, words),
-            self.out / "leaderboard.html": to_html(TITLE, shown, words),
+            path: markdown,
+            self.out / "leaderboard.html": to_html(TITLE, markdown, pictures),
             self.out / "scores.csv": to_csv(results, standings),
         }
         for path, text in written.items():
@@ -118,8 +118,8 @@ class Leaderboard:
         words += ["--seeds", str(self.seeds), "--budget", str(self.budget), "--out", str(self.out)]
         return shlex.join(words)
 
-    def _standings(self, results: Mapping[Entry, Result]) -> list[TaskStanding]:
-        """Return how the agents stand, task by task, where any run is finished."""
+    def _standings(self, results: Mapping[LeaderboardEntry, EntryResult]) -> list[TaskStanding]:
+        """Return the standings on the tasks that have finished runs."""
         standings = []
         for task in self.tasks:
             of_task = {entry: result for entry, result in results.items() if entry.task == task}
@@ -131,8 +131,10 @@ class Leaderboard:
         return [standing for standing in standings if standing is not None]
 
 
-def to_csv(results: Mapping[Entry, Result], standings: Sequence[TaskStanding]) -> str:
-    """Return one line for each run, with its regrets; what a run has not is left empty."""
+def to_csv(
+    results: Mapping[LeaderboardEntry, EntryResult], standings: Sequence[TaskStanding]
+) -> str:
+    """Return a line for each run with its regrets; cells without a value are empty."""
     by_task = {standing.task: standing for standing in standings}
     counts = sorted({count for standing in standings for count in standing.checkpoints})
     names = ["task", "agent", "seed", "children", "unique", "failed"]

@@ -1,4 +1,4 @@
-"""A name with options in one word, as agents and tasks are named on a command line."""
+"""Names with options in one word, by which the command line names agents and tasks."""
 
 import re
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from nasgym.options import parse_options
 
 
 def parse_name(text: str) -> tuple[str, Mapping[str, Any]]:
-    """Return name and options of "name:option=value,option=value".
+    """Return the name and the options of "name:option=value,option=value".
 
-    The options begin at the first colon that is followed by one, so that a name may have colons of
-    its own: "package.module:Class:option=value".
+    The options begin after the first colon that "option=" follows, so a name may contain colons:
+    "package.module:Class:option=value".
     """
     found = re.fullmatch(r"(.+?)(?::(\w+=.*))?", text, re.DOTALL)
     if found is None:

@@ -1,56 +1,44 @@
 """The figures of the leaderboard: regret over children, performance profiles, improvement."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.lines
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from nasgym.benchmarks.leaderboard.naming import file_name
 from nasgym.benchmarks.leaderboard.scores import Floats, estimate, performance_profile
-from nasgym.benchmarks.leaderboard.standings import OPPONENTS, Overall, TaskStanding, ranked_at
+from nasgym.benchmarks.leaderboard.standings import (
+    OPPONENTS,
+    OverallStanding,
+    TaskStanding,
+    ranked_at,
+)
 from nasgym.drawing.palette import GREY, SERIES
-from nasgym.files import write_atomically
-from nasgym.report.figures import styled
-
-INK = "#0d1b2a"
-"""Colour of text and axes; on a page it becomes that of the page's text."""
+from nasgym.report.figures import styled, write
 
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)))
-"""How lines are dashed that share a colour: agents beyond the sixth, beyond the twelfth."""
+"""Line styles of agents that share a colour: the first six, the next six, and the rest."""
 
 RESAMPLES = 400
-"""Samples of the bootstrap for each point of a curve: bands need no second digit."""
+"""Bootstrap samples for each point of a curve; a band needs no more precision."""
 
 LEAST_REGRET = 0.01
-"""Percentage points that are drawn as nought, so that the axis can be logarithmic."""
+"""Regret in percentage points that is drawn as zero, because the axis is logarithmic."""
 
 POINTS = 40
 """Points of a curve."""
 
-LOOK: Any = {
-    "svg.fonttype": "none",  # letters stay letters, and a page stays small
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": INK,
-    "grid.alpha": 0.18,
-}
-"""Beyond the style of `nasgym.report.figures`: ink."""
-
-Looks = Mapping[str, Mapping[str, Any]]
+LineStyles = Mapping[str, Mapping[str, Any]]
 """Colour and dashes of each agent's line."""
 
 
-def looks_of(agents: Iterable[str]) -> Looks:
-    """Return a look for each agent, the same in all figures."""
+def line_styles(agents: Iterable[str]) -> LineStyles:
+    """Return a line style for each agent, the same in all figures."""
     return {
         agent: {
             "color": SERIES[number % len(SERIES)],
@@ -62,22 +50,26 @@ def looks_of(agents: Iterable[str]) -> Looks:
 
 @styled
 def draw(
-    standings: Sequence[TaskStanding], rows: Sequence[Overall], agents: Sequence[str]
-) -> dict[str, str]:
-    """Return the figures as SVG by name; those over all tables are left out where there are none.
+    standings: Sequence[TaskStanding], rows: Sequence[OverallStanding], agents: Sequence[str]
+) -> dict[str, Figure]:
+    """Return the figures by name; without `rows`, those over all tables are left out.
 
-    `agents` says in which order they get their colours.
+    The order of `agents` decides their colours.
     """
-    looks = looks_of(agents)
-    with matplotlib.rc_context(LOOK):
-        figures = {
-            regret_of(standing.task): _svg(_regret(standing, looks)) for standing in standings
-        }
-        if rows:
-            figures["profile"] = _svg(_profile(standings, rows, looks))
-            if any(row.better_than for row in rows):
-                figures["improvement"] = _svg(_improvement(rows, looks))
+    styles = line_styles(agents)
+    figures = {regret_of(standing.task): _regret(standing, styles) for standing in standings}
+    if rows:
+        figures["profile"] = _profile(standings, rows, styles)
+        if any(row.better_than for row in rows):
+            figures["improvement"] = _improvement(rows, styles)
     return figures
+
+
+def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
+    """Write each figure to `folder` as `.svg` and return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with rc_context({"svg.fonttype": "none"}):  # text instead of outlines: smaller files
+        return [write(figure, folder / f"{name}.svg") for name, figure in figures.items()]
 
 
 def regret_of(task: str) -> str:
@@ -85,15 +77,7 @@ def regret_of(task: str) -> str:
     return f"regret-{file_name(task)}"
 
 
-def save(figures: Mapping[str, str], folder: Path) -> None:
-    """Write each figure to `folder`, as `.svg` on white."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, svg in figures.items():
-        white = svg.replace("<defs>", '<rect width="100%" height="100%" fill="#ffffff"/><defs>', 1)
-        write_atomically(folder / f"{name}.svg", white)
-
-
-def _regret(standing: TaskStanding, looks: Looks) -> Figure:
+def _regret(standing: TaskStanding, styles: LineStyles) -> Figure:
     """Draw each agent's interquartile mean regret and its interval over children."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -101,9 +85,9 @@ def _regret(standing: TaskStanding, looks: Looks) -> Figure:
     for one in standing.agents:
         curve = estimate([one.regrets[:, counts - 1]], RESAMPLES)
         value, low, high = np.maximum(curve, LEAST_REGRET)
-        look = looks[one.agent]
-        axes.plot(counts, value, **look)
-        axes.fill_between(counts, low, high, color=look["color"], alpha=0.13, linewidth=0)
+        style = styles[one.agent]
+        axes.plot(counts, value, **style)
+        axes.fill_between(counts, low, high, color=style["color"], alpha=0.13, linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(1, standing.children)
@@ -115,12 +99,14 @@ def _regret(standing: TaskStanding, looks: Looks) -> Figure:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("children")
     axes.set_ylabel("regret (percentage points)")
-    _legend(figure, {one.agent: looks[one.agent] for one in standing.agents})
+    _legend(figure, {one.agent: styles[one.agent] for one in standing.agents})
     return figure
 
 
-def _profile(standings: Sequence[TaskStanding], rows: Sequence[Overall], looks: Looks) -> Figure:
-    """Draw which share of an agent's runs come how close to the best, over all tables."""
+def _profile(
+    standings: Sequence[TaskStanding], rows: Sequence[OverallStanding], styles: LineStyles
+) -> Figure:
+    """Draw the share of each agent's runs within each distance of the best, over all tables."""
     tables = [standing for standing in standings if standing.tabular]
     children = ranked_at(min(standing.children for standing in tables))
     gaps = np.geomspace(0.3, 0.0003, 200)
@@ -128,14 +114,14 @@ def _profile(standings: Sequence[TaskStanding], rows: Sequence[Overall], looks: 
     axes = figure.subplots()
     for row in rows:
         profile = performance_profile(_scores(row.agent, tables, children), 1 - gaps)
-        axes.plot(gaps, profile, **looks[row.agent])
+        axes.plot(gaps, profile, **styles[row.agent])
     axes.set_xscale("log")
     axes.set_xlim(gaps[0], gaps[-1])
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel(f"normalised regret after {children} children")
-    axes.set_ylabel("share of runs at least that close")
-    _legend(figure, {row.agent: looks[row.agent] for row in rows})
+    axes.set_ylabel("share of runs at least this close")
+    _legend(figure, {row.agent: styles[row.agent] for row in rows})
     return figure
 
 
@@ -144,8 +130,8 @@ def _scores(agent: str, tables: Sequence[TaskStanding], children: int) -> Floats
     return np.concatenate([one.normalised(children) for one in everywhere])
 
 
-def _improvement(rows: Sequence[Overall], looks: Looks) -> Figure:
-    """Draw how likely a run of each agent beats one of each opponent."""
+def _improvement(rows: Sequence[OverallStanding], styles: LineStyles) -> Figure:
+    """Draw the probability that a run of each agent beats one of each opponent."""
     opponents = [one for one in OPPONENTS if any(one in row.better_than for row in rows)]
     figure = Figure(
         figsize=(0.6 + 3.6 * len(opponents), 1.1 + 0.28 * len(rows)), layout="constrained"
@@ -153,12 +139,12 @@ def _improvement(rows: Sequence[Overall], looks: Looks) -> Figure:
     panels = figure.subplots(1, len(opponents), sharey=True, squeeze=False)[0]
     for axes, opponent in zip(panels, opponents, strict=True):
         axes.axvline(0.5, color=GREY, linewidth=1)
-        for place, row in enumerate(reversed(rows)):
+        for y, row in enumerate(reversed(rows)):
             if opponent in row.better_than:
                 value, low, high = row.better_than[opponent]
-                colour = looks[row.agent]["color"]
-                axes.plot([low, high], [place, place], color=colour, linewidth=5, alpha=0.35)
-                axes.plot([value], [place], "o", color=colour, markersize=5)
+                colour = styles[row.agent]["color"]
+                axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.35)
+                axes.plot([value], [y], "o", color=colour, markersize=5)
         axes.set_yticks(range(len(rows)), [row.agent for row in reversed(rows)])
         axes.set_xlim(-0.02, 1.02)
         axes.set_title(f"better than {opponent}", loc="left")
@@ -166,13 +152,6 @@ def _improvement(rows: Sequence[Overall], looks: Looks) -> Figure:
     return figure
 
 
-def _legend(figure: Figure, looks: Looks) -> None:
-    lines = [matplotlib.lines.Line2D([], [], linewidth=1.8, **look) for look in looks.values()]
-    figure.legend(lines, list(looks), loc="outside lower center", ncols=2, fontsize=8)
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+def _legend(figure: Figure, styles: LineStyles) -> None:
+    lines = [Line2D([], [], linewidth=1.8, **style) for style in styles.values()]
+    figure.legend(lines, list(styles), loc="outside lower center", ncols=2, fontsize=8)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.archive import Trial
-from nasgym.benchmarks.leaderboard.entries import Entry, play
+from nasgym.benchmarks.leaderboard.entries import LeaderboardEntry as Entry
+from nasgym.benchmarks.leaderboard.entries import play
 from nasgym.execution.forkserver import die_with, how_it_ended
 from nasgym.execution.json_lines import Channel
 from nasgym.execution.local import ONE_THREAD

@@ -1,11 +1,11 @@
-"""Scores: what is said of searches, how sure that is, and how two agents compare.
+"""Scores of searches, with confidence intervals, and probabilities that one agent beats another.
 
-Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", where
-runs are few and their results far from normal: interquartile means, intervals from a bootstrap
-within each task, probabilities of improvement and performance profiles.
+Runs are few and their results are far from normal. So we follow Agarwal et al. 2021, "Deep
+reinforcement learning at the edge of the statistical precipice": interquartile means, a bootstrap
+stratified by task, probabilities of improvement and performance profiles.
 
-A trace is what a search would have handed over after each child: the clean value of its best child
-by reward so far, (children,); nought before any child was trained.
+A trace, (children,), holds the clean value of the network that a search would recommend after each
+child: its best child by reward so far. It is zero before the first child is trained.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,23 +13,24 @@ from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import trim_mean
 
 Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
-"""Samples of the bootstrap."""
+"""Bootstrap samples."""
 
 LEVEL = 0.95
-"""How likely an interval holds the truth."""
+"""Confidence level of the intervals."""
 
 TOLERANCE = 1e-12
-"""Values closer than this are equal."""
+"""Largest difference between values that count as equal."""
 
 
 def recommended(rewards: Floats, clean: Floats) -> Floats:
-    """Return the trace of a search with such rewards and clean values, both (children,).
+    """Return the trace of a search from its rewards and clean values, both (children,).
 
-    The first of equal rewards counts. Children that failed have the reward -inf.
+    Of equal rewards the first counts. Failed children have the reward -inf.
     """
     best = np.maximum.accumulate(rewards)
     first = np.concatenate([[True], rewards[1:] > best[:-1]])
@@ -38,42 +39,25 @@ def recommended(rewards: Floats, clean: Floats) -> Floats:
 
 
 def children_to(trace: Floats, optimum: float) -> float:
-    """Return after how many children the search would first have handed over the optimum.
-
-    inf if never.
-    """
+    """Return the number of children until the search first recommends the optimum; inf if never."""
     there = trace >= optimum - TOLERANCE
     return float(there.argmax() + 1) if there.any() else inf
 
 
-def median(values: Sequence[float]) -> float:
-    """Return the median, where inf stands for a run that never got there."""
-    low, high = sorted(values)[(len(values) - 1) // 2], sorted(values)[len(values) // 2]
-    return (low + high) / 2
+def interquartile_mean(groups: Sequence[Floats]) -> Floats:
+    """Return the mean of the middle half of all values of all groups; axis 1 holds the runs.
 
-
-def interquartile_mean(values: Floats, axis: int = -1) -> Floats:
-    """Return the mean of what is left without the lowest and the highest quarter.
-
-    Of n values int(n / 4) are left out at each end, so of fewer than four none.
+    Of n values, int(n / 4) are left out at each end.
     """
-    count = values.shape[axis]
-    cut = count // 4
-    kept = np.sort(values, axis=axis).take(range(cut, count - cut), axis=axis)
-    mean: Floats = kept.mean(axis=axis)
+    mean: Floats = trim_mean(np.concatenate(groups, axis=1), 0.25, axis=1)
     return mean
 
 
-def pooled(groups: Sequence[Floats]) -> Floats:
-    """Return the interquartile mean of all values of all groups; axis 1 holds the runs."""
-    return interquartile_mean(np.concatenate(groups, axis=1), axis=1)
-
-
 def probability_of_improvement(pairs: Sequence[tuple[Floats, Floats]]) -> Floats:
-    """Return how likely a run of one agent beats one of another, (samples,).
+    """Return the probability that a run of one agent beats a run of another, (samples,).
 
-    A pair holds the scores of both in one task, (samples, runs) each, the more the better. Ties
-    count half; tasks count the same (Mann & Whitney's U, averaged over tasks).
+    A pair holds both agents' scores on one task, (samples, runs) each; higher is better. Ties
+    count half, and all tasks weigh the same (Mann & Whitney's U, averaged over tasks).
     """
     mean: Floats = np.mean([_beats(ours, theirs) for ours, theirs in pairs], axis=0)
     return mean
@@ -95,15 +79,15 @@ def estimate(groups: Sequence[Floats], resamples: int = RESAMPLES) -> Floats:
     """Return the interquartile mean over all groups and its interval: value, low, high.
 
     A group holds the runs of one task, (runs,) or (runs, points); the estimate is then (3,) or
-    (3, points). The same numbers give the same interval.
+    (3, points). The same values give the same interval.
     """
-    return _bootstrap(groups, pooled, resamples)
+    return _bootstrap(groups, interquartile_mean, resamples)
 
 
 def improvement(pairs: Sequence[tuple[Floats, Floats]], resamples: int = RESAMPLES) -> Floats:
     """Return the probability of improvement and its interval: value, low, high.
 
-    A pair holds the scores of two agents in one task, (runs,) each.
+    A pair holds two agents' scores on one task, (runs,) each.
     """
 
     def statistic(groups: Sequence[Floats]) -> Floats:
@@ -115,9 +99,10 @@ def improvement(pairs: Sequence[tuple[Floats, Floats]], resamples: int = RESAMPL
 def _bootstrap(
     groups: Sequence[Floats], statistic: Callable[[Sequence[Floats]], Floats], resamples: int
 ) -> Floats:
-    """Return `statistic` of the groups, and the percentiles of it when runs are drawn again.
+    """Return `statistic` of the groups and the percentiles of its values on resampled runs.
 
-    Each group is resampled by itself (stratified); `statistic` takes groups with samples first.
+    The runs of each group are resampled separately. `statistic` takes groups with a leading axis of
+    samples. `scipy.stats.bootstrap` draws the same samples, but refuses a group of a single run.
     """
     rng = np.random.default_rng(0)
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in groups]

@@ -1,40 +1,36 @@
-"""The standings: what the runs of all agents say, task by task and over all tasks."""
+"""Standings: how the agents compare on each task and over all tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 
-from nasgym.benchmarks.leaderboard.entries import Result
-from nasgym.benchmarks.leaderboard.scores import (
-    Floats,
-    children_to,
-    estimate,
-    improvement,
-    median,
-)
+from nasgym.benchmarks.leaderboard.entries import EntryResult
+from nasgym.benchmarks.leaderboard.scores import Floats, children_to, estimate, improvement
 
 CHECKPOINTS = (10, 30, 50, 100, 200, 300, 500)
-"""Children after which searches are scored, and the whole budget."""
+"""Numbers of children after which searches are scored, besides the whole budget."""
 
 RANKED_AT = 100
-"""Children after which agents are ranked: later, on small tables, many have found the best."""
+"""Number of children after which agents are ranked; later, many have found the best network of a
+small table."""
 
 OPPONENTS = ("random", "local_search")
-"""Whom all agents are compared to."""
+"""Agents to which all agents are compared."""
 
 
-class Estimate(NamedTuple):
-    """An estimate with its 95 % interval."""
+class Interval(NamedTuple):
+    """An estimate with its 95 % confidence interval."""
 
     value: float
     """The estimate."""
     low: float
-    """Where the interval begins."""
+    """Lower bound."""
     high: float
-    """Where it ends."""
+    """Upper bound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,32 +38,32 @@ class AgentOnTask:
     """All runs of one agent on one task."""
 
     agent: str
-    """The agent, perhaps with options."""
-    results: Sequence[Result]
-    """The finished runs, one or more."""
+    """Agent, optionally with options."""
+    results: Sequence[EntryResult]
+    """Results of the finished runs, one or more."""
     best: float
-    """The best clean value there is or, without a table, that any run of any agent has found."""
+    """Best clean value of the table; without a table, the best that any run of any agent found."""
 
     @cached_property
     def traces(self) -> Floats:
-        """The clean values of the recommended networks, (runs, children)."""
+        """Clean values of the recommended networks, (runs, children)."""
         return np.array([result.trace() for result in self.results])
 
     @cached_property
     def regrets(self) -> Floats:
-        """How far those are from the best, in percentage points, (runs, children)."""
+        """Distances of the traces from the best value, in percentage points, (runs, children)."""
         return 100 * (self.best - self.traces)
 
-    def regret(self, children: int) -> Estimate:
-        """Return the interquartile mean regret after so many children, in percentage points."""
-        return Estimate(*map(float, estimate([self.regrets[:, children - 1]])))
+    def regret(self, children: int) -> Interval:
+        """Return the interquartile mean regret after `children` children, in percentage points."""
+        return Interval(*map(float, estimate([self.regrets[:, children - 1]])))
 
     def mean_regret(self, children: int) -> float:
-        """Return the mean regret after so many children, in percentage points."""
+        """Return the plain mean regret after `children` children, in percentage points."""
         return float(self.regrets[:, children - 1].mean())
 
     def normalised(self, children: int) -> Floats:
-        """Return the score of each run after so many children: 0 the mean network, 1 the best."""
+        """Return each run's score after `children` children: 0 the mean network, 1 the best."""
         mean = self.results[0].mean
         assert mean is not None
         score: Floats = (self.traces[:, children - 1] - mean) / (self.best - mean)
@@ -75,17 +71,17 @@ class AgentOnTask:
 
     @cached_property
     def children_to_best(self) -> list[float]:
-        """After how many children each run had the best; inf if never."""
+        """Children until each run recommended the best network; inf if it never did."""
         return [children_to(trace, self.best) for trace in self.traces]
 
     @property
     def median_children(self) -> float:
-        """Return the median of those; inf if more than half of the runs never had it."""
+        """Return the median of `children_to_best`; inf if half of the runs or more never did."""
         return median(self.children_to_best)
 
     @property
     def hits(self) -> float:
-        """Return the share of the runs that had the best at some time."""
+        """Return the share of runs that recommended the best network at some time."""
         return float(np.mean(np.isfinite(self.children_to_best)))
 
     @property
@@ -95,7 +91,7 @@ class AgentOnTask:
 
     @property
     def agent_ms(self) -> float:
-        """Return the CPU milliseconds of the search a child; NaN if no run knows."""
+        """Return the search's CPU milliseconds per child; NaN if no run measured them."""
         known = [
             1000 * result.agent_seconds / result.children
             for result in self.results
@@ -105,24 +101,24 @@ class AgentOnTask:
 
     @property
     def children_seconds(self) -> float:
-        """Return the mean seconds of training in a run."""
+        """Return the mean training seconds of a run."""
         return float(np.mean([result.children_seconds for result in self.results]))
 
 
 @dataclass(frozen=True, eq=False)
 class TaskStanding:
-    """How all agents stand on one task."""
+    """All agents on one task."""
 
     task: str
     """Name of the task."""
     children: int
     """Budget of a run."""
     tabular: bool
-    """Whether the best network is known."""
+    """Whether a table tells the best network."""
     best: float
-    """Its clean value; where it is not known, that of the best that any run has found."""
+    """Best clean value of the table; without a table, the best that any run has found."""
     agents: Sequence[AgentOnTask]
-    """Those with a finished run, the best first."""
+    """Agents with a finished run, the best first."""
 
     @property
     def checkpoints(self) -> list[int]:
@@ -130,38 +126,38 @@ class TaskStanding:
         return checkpoints(self.children)
 
     def of(self, agent: str) -> AgentOnTask | None:
-        """Return how `agent` stands; None without a run of it."""
+        """Return the runs of `agent`; None if none is finished."""
         return next((one for one in self.agents if one.agent == agent), None)
 
 
 @dataclass(frozen=True, eq=False)
-class Overall:
-    """How one agent stands over all tasks with a table."""
+class OverallStanding:
+    """One agent over all tasks with a table."""
 
     agent: str
-    """The agent, perhaps with options."""
-    normalised: Mapping[int, Estimate]
-    """Normalised score by number of children, interquartile mean over all runs of all tasks."""
-    better_than: Mapping[str, Estimate]
-    """Probability that a run of it beats one of each opponent, after `ranked_at` children."""
+    """Agent, optionally with options."""
+    normalised: Mapping[int, Interval]
+    """Normalised score by number of children: the interquartile mean over all runs of all tasks."""
+    better_than: Mapping[str, Interval]
+    """Probability, by opponent, that a run beats one of the opponent after `ranked_at` children."""
     hits: float
-    """Share of all runs that had the best network at some time."""
+    """Share of all runs that recommended the best network at some time."""
     agent_ms: float
-    """CPU milliseconds of the search a child, averaged over tasks."""
+    """The search's CPU milliseconds per child, averaged over tasks."""
 
 
 def checkpoints(children: int) -> list[int]:
-    """Return the numbers of children after which searches with that budget are scored."""
+    """Return the numbers of children after which searches with this budget are scored."""
     return sorted({count for count in CHECKPOINTS if count < children} | {children})
 
 
 def ranked_at(children: int) -> int:
-    """Return after how many children agents with that budget are ranked."""
+    """Return the number of children after which agents with this budget are ranked."""
     return min(RANKED_AT, children)
 
 
-def task_standing(task: str, results: Mapping[str, Sequence[Result]]) -> TaskStanding | None:
-    """Return the standing on `task` from the results by agent; None if none is finished."""
+def task_standing(task: str, results: Mapping[str, Sequence[EntryResult]]) -> TaskStanding | None:
+    """Return the standing on `task` from the results by agent; None if no run is finished."""
     finished = {agent: runs for agent, runs in results.items() if runs}
     if not finished:
         return None
@@ -174,8 +170,8 @@ def task_standing(task: str, results: Mapping[str, Sequence[Result]]) -> TaskSta
     return TaskStanding(task, runs[0].children, optimum is not None, best, agents)
 
 
-def overall(standings: Sequence[TaskStanding]) -> list[Overall]:
-    """Return how the agents that have runs on all tasks with a table stand, the best first."""
+def overall(standings: Sequence[TaskStanding]) -> list[OverallStanding]:
+    """Return the agents with runs on all tasks with a table, the best first."""
     tables = [standing for standing in standings if standing.tabular]
     if not tables:
         return []
@@ -188,7 +184,7 @@ def overall(standings: Sequence[TaskStanding]) -> list[Overall]:
     return sorted(rows, key=lambda row: -row.normalised[ranked_at(budget)].value)
 
 
-def _overall(agent: str, tables: Sequence[TaskStanding], budget: int) -> Overall:
+def _overall(agent: str, tables: Sequence[TaskStanding], budget: int) -> OverallStanding:
     mine = _everywhere(agent, tables)
     rank = ranked_at(budget)
     better = {
@@ -196,10 +192,10 @@ def _overall(agent: str, tables: Sequence[TaskStanding], budget: int) -> Overall
         for opponent in OPPONENTS
         if opponent != agent and len(theirs := _everywhere(opponent, tables)) == len(mine)
     }
-    return Overall(
+    return OverallStanding(
         agent,
         {
-            count: Estimate(*map(float, estimate([one.normalised(count) for one in mine])))
+            count: Interval(*map(float, estimate([one.normalised(count) for one in mine])))
             for count in checkpoints(budget)
         },
         better,
@@ -212,9 +208,9 @@ def _everywhere(agent: str, tables: Sequence[TaskStanding]) -> list[AgentOnTask]
     return [one for standing in tables if (one := standing.of(agent)) is not None]
 
 
-def _better(mine: Sequence[AgentOnTask], theirs: Sequence[AgentOnTask], children: int) -> Estimate:
+def _better(mine: Sequence[AgentOnTask], theirs: Sequence[AgentOnTask], children: int) -> Interval:
     pairs = [
         (-one.regrets[:, children - 1], -other.regrets[:, children - 1])
         for one, other in zip(mine, theirs, strict=True)
     ]
-    return Estimate(*map(float, improvement(pairs)))
+    return Interval(*map(float, improvement(pairs)))

@@ -1,4 +1,4 @@
-"""The tasks of the leaderboard: environments, and how agents are measured in them."""
+"""The tasks of the leaderboard: environments, with the number and the size of their runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,23 +9,23 @@ from nasgym.benchmarks.leaderboard.naming import parse_name
 
 @dataclass(frozen=True)
 class BenchmarkTask:
-    """An environment, and for how long how many runs search it."""
+    """An environment, and the number, budget and wave size of its runs."""
 
     name: str
-    """What the leaderboard calls it."""
+    """Name on the leaderboard."""
     env: str
     """Id of the environment, or "module:id" where importing a module registers it."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the environment, plain data."""
     num_envs: int = 1
-    """Children a wave. One at a time shows what each child is worth to an agent; eight suit
-    children that are really trained."""
+    """Children per wave. With one, an agent learns from every child; with eight, children that are
+    really trained take less time."""
     seeded: bool = False
-    """Whether the environment's own `seed` is the run's, so that every run meets other noise."""
+    """Whether the environment gets the run's seed, so that every run has different noise."""
     seeds: int | None = None
-    """Runs of each agent; None: as many as the leaderboard asks for."""
+    """Runs of each agent; None: the leaderboard's number."""
     children: int | None = None
-    """Budget of a run; None: what the leaderboard asks for."""
+    """Budget of a run; None: the leaderboard's budget."""
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "seeds", "children"):
@@ -34,12 +34,12 @@ class BenchmarkTask:
                 raise ValueError(f"{name} of task {self.name} must be at least 1, not {value!r}")
 
     def env_options(self, seed: int) -> dict[str, Any]:
-        """Return the options of the environment in the run with `seed`."""
+        """Return the environment's options for the run with `seed`."""
         return {**self.options, **({"seed": seed} if self.seeded else {})}
 
 
 OWN_OPTIONS = ("num_envs", "seeded", "seeds", "children")
-"""Options of the task itself; all others are the environment's."""
+"""Options of the task itself; all others go to the environment."""
 
 TASKS = {
     task.name: task
@@ -60,19 +60,19 @@ TASKS = {
         BenchmarkTask("nas-bench-graph", "NAS-Bench-Graph-v0"),
         BenchmarkTask("digits-table", "NAS-Digits-Table-v0"),
         BenchmarkTask("digits-table/noisy", "NAS-Digits-Table-v0", {"noise": "seed"}, seeded=True),
-        # Really trained. The runs are what is parallel, so each trains on one core.
+        # Really trained, on one core each, because the runs themselves are parallel.
         BenchmarkTask("digits", "NAS-Digits-v0", {"workers": 1}, num_envs=8, seeds=3, children=150),
     )
 }
-"""Tasks by name. Rewards are those of a full training, averaged over seeds, unless the name says
-otherwise; networks are scored by those always."""
+"""Tasks by name. Unless the name says otherwise, the reward is the mean over seeds after full
+training; the score always is."""
 
 
 def task_named(text: str) -> BenchmarkTask:
     """Return the task that `text` names: one of TASKS or the id of any environment.
 
     Options may follow: "NAS-Bench-201-v0:dataset=cifar100,epochs=12", "digits:seeds=5". Those in
-    OWN_OPTIONS are the task's own, the others go to the environment.
+    OWN_OPTIONS belong to the task; the others go to the environment.
     """
     name, options = parse_name(text)
     own = {key: value for key, value in options.items() if key in OWN_OPTIONS}

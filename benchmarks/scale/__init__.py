@@ -1,1 +1,1 @@
-"""How the driver of a search scales with the number of workers."""
+"""How a search's driver process scales with the number of workers."""

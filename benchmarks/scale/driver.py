@@ -1,10 +1,10 @@
-"""A driver at work: one search whose children are simulated, and what it took of its process."""
+"""One search with simulated children, and the time and memory that its driver process used."""
 
 import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,6 @@ import numpy as np
 from nasgym import NASVectorEnv
 from nasgym.agents import make
 from nasgym.archive import Trial
-from nasgym.benchmarks.clock import Effort
-from nasgym.benchmarks.measurement import Measurement
 from nasgym.benchmarks.scale.simulation import SimulatedEvaluator, VirtualBackend
 from nasgym.benchmarks.workloads import TWENTY_TOKENS
 from nasgym.search.paper import SEARCHES
@@ -22,42 +20,42 @@ from nasgym.spaces import ConvSpace
 from nasgym.spaces.base import SearchSpace
 
 SAMPLES = 800
-"""How often a search is looked at."""
+"""Resource samples taken during a search."""
 
 WINDOW = 12_800
-"""Children over which the beginning and the end of a long search are averaged."""
+"""Children in the averages at the beginning and at the end of a long search."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A search to be simulated."""
+    """A search to simulate."""
 
     agent: str
     """Name of the agent."""
     workers: int
-    """Children trained at a time."""
+    """Children trained at the same time."""
     children: int
     """Budget."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the agent."""
     asynchronous: bool = False
-    """Whether the agent searches asynchronously; not for one that knows nothing else."""
+    """Whether to call the agent's asynchronous search; False if its only search is asynchronous."""
     grows: bool = False
-    """Whether the space is the paper's for CIFAR-10 under its growing ceiling (Zoph & Le 2017,
-    section 4.1), or one with strings of 20 tokens."""
+    """True: the paper's space for CIFAR-10 with its growing number of layers (Zoph & Le 2017,
+    section 4.1). False: a space of strings of 20 tokens."""
     durations: str = "exponential"
-    """How long children take: a name in DURATIONS."""
+    """Distribution of the children's durations: a name in DURATIONS."""
     seconds: float = 60.0
-    """How long they take on average."""
+    """Mean duration of a child."""
     failures: float = 0.0
-    """Share of the children that end with an exception."""
+    """Share of children that end with an exception."""
     kills: float = 0.0
-    """Share of the children that are killed, and begun again."""
+    """Share of children that are killed and started again."""
     driver_counts: bool = True
-    """Whether workers wait while the driver computes, or that takes no time at all."""
+    """Whether the driver's CPU time passes on the virtual clock too."""
 
     def space(self) -> tuple[SearchSpace, dict[str, Any]]:
-        """Return the space, and by how much its ceiling grows."""
+        """Return the space and the options that make its number of layers grow."""
         if not self.grows:
             return TWENTY_TOKENS, {}
         paper = SEARCHES["paper-cifar10"].env_options
@@ -66,45 +64,45 @@ class Scenario:
 
 
 class Sample(NamedTuple):
-    """How things stood at a moment of a search."""
+    """Progress and resources at one moment of a search."""
 
     children: int
-    """Children finished."""
+    """Finished children."""
     cpu: float
-    """CPU seconds of the driver until then."""
+    """CPU seconds of the driver so far."""
     memory: int
-    """Bytes that are resident."""
+    """Resident memory in bytes."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a search took and what it kept busy."""
+class SimulationResult:
+    """Times, worker utilisation and memory of one simulated search."""
 
     cpu: float
     """CPU seconds of the driver."""
     wall: float
-    """Seconds by the clock on the wall."""
+    """Wall-clock seconds."""
     virtual: float
-    """Seconds by the virtual clock."""
+    """Virtual seconds."""
     utilisation: float
-    """Share of all workers' time in which they trained."""
+    """Share of the workers' time in which they trained."""
     utilisation_while_fed: float
-    """The same until the last child was begun."""
+    """The same, until the last child started."""
     begun: int
-    """Children that were begun, those begun again too; a repeated string begins none."""
+    """Children started, including restarts; a repeated string starts none."""
     stored: int
-    """Bytes of the archive, 0 if it was in memory."""
+    """Size of the archive in bytes; 0 if it was in memory."""
     staleness: Mapping[int, int]
-    """How many children were proposed so many trials ago, where they do not come in waves."""
+    """Number of children by age: trials between proposal and result. Empty for waves."""
     updates: Mapping[int, int]
-    """How many updates were computed with parameters so many versions old, where there is a
-    parameter server."""
+    """Number of updates by the age of their parameters in versions. Empty without a parameter
+    server."""
     samples: tuple[Sample, ...]
-    """How things stood, from the first to the last."""
+    """Samples in the order they were taken."""
 
     @classmethod
-    def from_plain(cls, data: Mapping[str, Any]) -> "Outcome":
-        """Return the outcome whose `asdict`, through JSON, is `data`."""
+    def from_plain(cls, data: Mapping[str, Any]) -> "SimulationResult":
+        """Return the result from its JSON data."""
         counts = {
             name: {int(age): count for age, count in data[name].items()}
             for name in ("staleness", "updates")
@@ -113,14 +111,14 @@ class Outcome:
         return cls(**{**data, **counts, "samples": samples})
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the outcome as JSON-able data."""
+        """Return the result as JSON-able data."""
         return asdict(self)
 
     def microseconds(self, workers: int) -> tuple[float, float]:
-        """Return the driver's CPU time a child, in µs, at the beginning and at the end.
+        """Return the driver's CPU time per child, in µs, at the beginning and at the end.
 
-        What is left out is filling the workers at first, and the last children, after which none
-        are proposed.
+        Leaves out the first children, which fill the workers, and the last, after which the search
+        proposes none.
         """
         children, cpu, _ = np.array(self.samples).T
         window = min(WINDOW, int(children[-1]) // 8)
@@ -135,12 +133,12 @@ class Outcome:
 
     @property
     def peak(self) -> int:
-        """Return the most bytes that were resident."""
+        """Return the largest resident memory in bytes."""
         return max(sample.memory for sample in self.samples)
 
     @property
     def growth(self) -> float:
-        """Return by how many bytes a child the memory grew in the second half."""
+        """Return the growth of memory in the second half, in bytes per child."""
         half = self.samples[len(self.samples) // 2 :]
         if len(half) < 2:
             return 0.0
@@ -148,11 +146,11 @@ class Outcome:
         return float(slope)
 
 
-def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> Outcome:
-    """Search as `scenario` says, with a new archive at `archive`, or in memory if that is None.
+def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> SimulationResult:
+    """Run `scenario` with a new archive at `archive`, or in memory if that is None.
 
-    `seed` is the agent's and the children's. The same seed gives the same search, unless the time
-    of the driver counts.
+    `seed` is used for the agent and for the children. The same seed gives the same search, unless
+    the driver's time counts.
     """
     backend = VirtualBackend(
         scenario.workers,
@@ -173,13 +171,13 @@ def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> Outcome
     every = max(1, scenario.children // SAMPLES)
     wall, cpu = time.perf_counter(), time.process_time()
 
-    def look(trial: Trial) -> None:
+    def sample(trial: Trial) -> None:
         if trial.origin is not None:
             staleness[trial.number - trial.origin.trials] += 1
         if (trial.number + 1) % every == 0:
             samples.append(Sample(trial.number + 1, time.process_time() - cpu, _resident()))
 
-    env.study.listeners.append(look)
+    env.study.listeners.append(sample)
     try:
         with env.study.limited_to(scenario.children):
             search(env, scenario.children)
@@ -187,7 +185,7 @@ def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> Outcome
         updates = Counter(update.made - update.read - 1 for update in env.archive.updates())
     finally:
         env.close()
-    return Outcome(
+    return SimulationResult(
         cpu=cpu,
         wall=wall,
         virtual=backend.now,
@@ -202,26 +200,8 @@ def simulate(scenario: Scenario, archive: Path | None, seed: int = 0) -> Outcome
 
 
 def _resident() -> int:
-    """Return the bytes of this process that are in memory; 0 where the system does not tell."""
+    """Return the resident memory of this process in bytes; 0 if the system has no /proc."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
-
-
-def keeping_busy(effort: Effort) -> Measurement:
-    """Keep 8 workers busy with the parameter server, and with batches of 8 that are waited for."""
-    workers, children = 8, effort.part(1_600, least=16)
-    server = Scenario("reinforce_async", workers, children, {"replicas": 8}, driver_counts=False)
-    batches = replace(server, agent="reinforce", options={})
-    ours, theirs = (simulate(one, None) for one in (server, batches))
-    return Measurement(
-        "8 workers, children of exponential durations, reinforce_async with 8 replicas of 8",
-        ours.utilisation,
-        theirs.utilisation,
-        "busy s/s",
-        0.95,
-        aim="ours",
-        note="on a virtual clock, against reinforce with batches of 8, of which "
-        f"{1 / sum(1 / n for n in range(1, workers + 1)):.2f} is expected",
-    )

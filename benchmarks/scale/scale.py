@@ -1,9 +1,9 @@
-"""Scale: how many workers one driver keeps busy, and what a million children cost it.
+"""The scale benchmark: how many workers one driver keeps busy, and its cost of a million children.
 
 python -m nasgym.benchmarks.scale [--only random-800 waves-800] [--out runs/scale]
 
-Children are simulated (see `nasgym.benchmarks.scale.simulation`); agents, environment, scheduler and
-archive are the real ones. Each row runs in a process of its own. What `--out` holds already is
+Children are simulated (see `nasgym.benchmarks.scale.simulation`); agents, environment, scheduler
+and archive are real. Each row runs in a separate process. Rows whose results are in `--out` are
 shown and not run again.
 """
 
@@ -25,7 +25,7 @@ from rich.table import Table
 
 from nasgym.benchmarks.leaderboard.scores import Floats
 from nasgym.benchmarks.measurement import machine
-from nasgym.benchmarks.scale.driver import Outcome, Scenario, simulate
+from nasgym.benchmarks.scale.driver import Scenario, SimulationResult, simulate
 from nasgym.drawing.palette import BLUE, GREY, ORANGE, series
 from nasgym.files import write_atomically
 from nasgym.report.figures import logarithmic, styled, write
@@ -38,16 +38,16 @@ PAPER = 12_800
 MILLION = 1_000_000
 
 WIDTH = 200
-"""Columns of the table where there is no terminal."""
+"""Width of the table in columns if the output is no terminal."""
 
 
 def children(workers: int) -> int:
-    """Return a budget that fills so many workers ten times or more."""
+    """Return a budget that fills `workers` workers ten times or more."""
     return max(PAPER, 10 * workers)
 
 
 def paper(agent: str, durations: str = "exponential", **options: object) -> Scenario:
-    """Return the paper's search: 800 workers, 12,800 children, a ceiling from 6 to 20 layers."""
+    """Return the paper's search: 800 workers, 12,800 children, at most 6 layers, growing to 20."""
     return Scenario(agent, 800, PAPER, options, grows=True, durations=durations)
 
 
@@ -79,40 +79,41 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Simulate searches with thousands of workers and show what they take of their driver."""
+class ScaleBenchmark:
+    """Simulate searches with thousands of workers and show the cost for their driver."""
 
     only: tuple[str, ...] = ()
-    """Names of rows; all if there is none."""
+    """Names of rows. [all]"""
     out: Path = Path("runs/scale")
-    """Folder of the results, one file a row."""
+    """Folder of the results, one file per row."""
     archives: Path | None = None
-    """Folder for the archives while they are written; a temporary one, if there is none."""
+    """Folder for the archives while they are written. [a temporary folder]"""
     children: int | None = None
-    """The most children of any row, for a quick look."""
+    """Maximum children of any row, for a quick look."""
     figure: Path | None = None
     """File for a picture of the rows, such as scale.png."""
 
     def __post_init__(self) -> None:
         for name in self.only:
             if name not in SCENARIOS:
-                raise ValueError(f"{name!r} is no row, only {', '.join(SCENARIOS)}")
+                raise ValueError(f"no row {name!r}; choose from {', '.join(SCENARIOS)}")
         if self.children is not None and self.children < 1:
-            raise ValueError(f"children must be from 1, not {self.children}")
+            raise ValueError(f"children must be at least 1, not {self.children}")
 
     def main(self) -> None:
-        """Run what is missing, then show everything."""
+        """Run the missing rows, then show all of them."""
         console = Console()
         if not console.is_terminal:
             console.width = WIDTH
-        rows: dict[str, tuple[Scenario, Outcome]] = {}
+        rows: dict[str, tuple[Scenario, SimulationResult]] = {}
         for name in self.only or SCENARIOS:
             scenario = self._scenario(name)
             path = self.out / f"{name}-{scenario.children}.json"
             if not path.exists():
                 print(f"simulating {name}, {scenario.children:,} children ...", file=sys.stderr)
                 self._run(scenario, path)
-            rows[name] = scenario, Outcome.from_plain(json.loads(path.read_text())["outcome"])
+            stored = json.loads(path.read_text())
+            rows[name] = scenario, SimulationResult.from_plain(stored["outcome"])
         console.print(table(rows))
         if self.figure is not None:
             print(write(picture(rows), self.figure))
@@ -124,19 +125,19 @@ class Scale:
         return replace(scenario, children=self.children)
 
     def _run(self, scenario: Scenario, path: Path) -> None:
-        """Simulate in a fresh process, whose memory is nobody else's, and keep the outcome."""
+        """Simulate in a new process, which has no other memory, and store the result."""
         path.parent.mkdir(parents=True, exist_ok=True)
         spawn = get_context("spawn")
         with TemporaryDirectory(dir=self.archives) as folder:
             archive = Path(folder) / "archive.db"
             with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                outcome = pool.submit(simulate, scenario, archive).result()
-        plain = {"machine": machine(), "scenario": asdict(scenario), "outcome": outcome.to_plain()}
+                result = pool.submit(simulate, scenario, archive).result()
+        plain = {"machine": machine(), "scenario": asdict(scenario), "outcome": result.to_plain()}
         write_atomically(path, json.dumps(plain))
 
 
-def table(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Table:
-    """Return a row for each simulated search; ages are medians, with 95th percentiles."""
+def table(rows: Mapping[str, tuple[Scenario, SimulationResult]]) -> Table:
+    """Return a table with a row per search; ages are medians, with 95th percentiles."""
     shown = Table("search", box=MARKDOWN)
     headings = (
         *("workers", "children", "utilised", "while fed", "trials old", "versions old"),
@@ -144,28 +145,28 @@ def table(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Table:
     )
     for heading in headings:
         shown.add_column(heading, justify="right", no_wrap=True)
-    for name, (scenario, outcome) in rows.items():
-        shown.add_row(name, *_cells(scenario, outcome))
+    for name, (scenario, result) in rows.items():
+        shown.add_row(name, *_cells(scenario, result))
     return shown
 
 
-def _cells(scenario: Scenario, outcome: Outcome) -> list[str]:
-    first, last = outcome.microseconds(scenario.workers)
+def _cells(scenario: Scenario, result: SimulationResult) -> list[str]:
+    first, last = result.microseconds(scenario.workers)
     count = scenario.children
     return [
         f"{scenario.workers:,}",
         f"{count:,}",
-        f"{outcome.utilisation:.3f}",
-        f"{outcome.utilisation_while_fed:.3f}",
-        _ages(outcome.staleness),
-        _ages(outcome.updates),
-        f"{count / outcome.cpu:,.0f}",
+        f"{result.utilisation:.3f}",
+        f"{result.utilisation_while_fed:.3f}",
+        _ages(result.staleness),
+        _ages(result.updates),
+        f"{count / result.cpu:,.0f}",
         f"{first:,.0f}",
         f"{last:,.0f}",
         f"{last / first:.2f}",
-        f"{outcome.stored / count:,.0f}",
-        f"{outcome.peak / 1e6:,.0f}",
-        f"{outcome.growth:,.0f}",
+        f"{result.stored / count:,.0f}",
+        f"{result.peak / 1e6:,.0f}",
+        f"{result.growth:,.0f}",
     ]
 
 
@@ -180,16 +181,16 @@ def _ages(counts: Mapping[int, int]) -> str:
 
 
 def harmonic(count: int) -> float:
-    """Return 1 + 1/2 + ... + 1/count: how long the longest of so many exponential children takes.
+    """Return 1 + 1/2 + ... + 1/count: the mean maximum of `count` exponential durations of mean 1.
 
-    So many workers, in waves, are utilised by one over it.
+    In waves, `count` workers are therefore busy for one over this number of their time.
     """
     return float((1 / np.arange(1, count + 1)).sum())
 
 
 @styled
-def picture(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Figure:
-    """Draw utilisation over workers, and what a child costs the driver as an archive grows."""
+def picture(rows: Mapping[str, tuple[Scenario, SimulationResult]]) -> Figure:
+    """Draw utilisation over workers, and the driver's cost per child as the archive grows."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     busy, cost = figure.subplots(1, 2)
     expected = np.unique(np.geomspace(1, max(WORKERS), 60).round().astype(int))
@@ -198,40 +199,36 @@ def picture(rows: Mapping[str, tuple[Scenario, Outcome]]) -> Figure:
         points = [rows[f"{kind}-{n}"] for n in WORKERS if f"{kind}-{n}" in rows]
         label = "as soon as a worker is free" if kind == "random" else "waves, simulated"
         counts = [scenario.workers for scenario, _ in points]
-        shares = [outcome.utilisation_while_fed for _, outcome in points]
+        shares = [result.utilisation_while_fed for _, result in points]
         busy.plot(counts, shares, "o-", color=colour, label=label)
     logarithmic(busy, "x")
     busy.set(ylim=(0, 1.03), xlabel="workers", ylabel="utilisation")
-    busy.set_title("Workers that train, exponential durations")
+    busy.set_title("Share of busy workers, exponential durations")
     busy.legend(loc="center right")
     long = {
-        name: (scenario, outcome)
-        for name, (scenario, outcome) in rows.items()
+        name: (scenario, result)
+        for name, (scenario, result) in rows.items()
         if scenario.asynchronous and scenario.children > 2 * PAPER
     }
-    for (name, (scenario, outcome)), colour in zip(long.items(), series(len(long)), strict=True):
+    for (name, (scenario, result)), colour in zip(long.items(), series(len(long)), strict=True):
         label = f"{name.partition('-')[0]}, {scenario.workers:,} workers"
-        cost.plot(*_cost_over_children(outcome, scenario.workers), color=colour, label=label)
+        cost.plot(*_cost_over_children(result, scenario.workers), color=colour, label=label)
     logarithmic(cost, "x")
-    cost.set(ylim=(0, None), xlabel="children", ylabel="CPU µs a child")
-    cost.set_title("What the driver takes")
+    cost.set(ylim=(0, None), xlabel="children", ylabel="CPU µs per child")
+    cost.set_title("The driver's CPU time")
     if cost.lines:
         cost.legend(loc="lower right")
     return figure
 
 
-def _cost_over_children(outcome: Outcome, workers: int) -> tuple[Floats, Floats]:
-    """Return (children, µs a child) between points of equal ratios, while strings are proposed."""
-    children, cpu, _ = np.array(outcome.samples).T
+def _cost_over_children(result: SimulationResult, workers: int) -> tuple[Floats, Floats]:
+    """Return (children, µs per child) at logarithmic steps, up to the last proposal."""
+    children, cpu, _ = np.array(result.samples).T
     points = np.geomspace(max(children[0], 1_000), children[-1] - workers, 40)
     taken = np.interp(points, children, cpu)
     return np.sqrt(points[1:] * points[:-1]), 1e6 * np.diff(taken) / np.diff(points)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Simulate what the command line asks for."""
-    tyro.cli(Scale, args=arguments).main()
-
-
-if __name__ == "__main__":
-    main()
+    """Run the rows that the command line names."""
+    tyro.cli(ScaleBenchmark, args=arguments).main()

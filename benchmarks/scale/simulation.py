@@ -1,7 +1,7 @@
-"""Simulated children: they end in virtual time, drawn by seed, and train nothing.
+"""Simulated children, which train nothing and end at random times on a virtual clock.
 
-The scheduler, the environment, the archive and the agents around them are the real ones, so that
-what a driver does for thousands of workers is measured on one core.
+The scheduler, environment, archive and agents around them are real, so one core can measure a
+driver's work for thousands of workers.
 """
 
 import heapq
@@ -29,13 +29,13 @@ DURATIONS: Mapping[str, Draw] = {
     "exponential": lambda rng, count: rng.exponential(size=count),
     "log-normal": lambda rng, count: rng.lognormal(-(SPREAD**2) / 2, SPREAD, count),
 }
-"""How long children take, with a mean of 1."""
+"""Distributions of the children's durations, with a mean of 1."""
 
 
 class VirtualBackend:
     """A backend (see `nasgym.execution.scheduler.Backend`) whose children end on a virtual clock.
 
-    Tasks and evaluations are packed as for a channel to a process: that is a driver's work too.
+    It encodes tasks and evaluations as for a process, because that is part of a driver's work.
     """
 
     def __init__(
@@ -49,24 +49,25 @@ class VirtualBackend:
         seed: int = 0,
         driver: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Have room for `workers` children, which take `seconds` on average.
+        """Provide `workers` workers for children that take `seconds` on average.
 
         `durations` is a name in DURATIONS. A share `failures` of the children ends with an
-        exception, and a share `kills` is killed, each after the time it was to take. What `driver`
-        says passes on the virtual clock too, such as `time.process_time`.
+        exception and a share `kills` is killed, each after its full duration. `driver` is a clock,
+        such as `time.process_time`, whose time passes on the virtual clock too. Raises ValueError
+        for impossible values.
         """
         if durations not in DURATIONS:
-            raise ValueError(f"durations {durations!r} are none of {', '.join(DURATIONS)}")
+            raise ValueError(f"no durations {durations!r}; choose from {', '.join(DURATIONS)}")
         if workers < 1 or not seconds > 0 or not 0 <= failures + kills <= 1:
             raise ValueError(
-                f"workers must be from 1, seconds above 0, failures and kills shares of 1: not "
-                f"{workers}, {seconds}, {failures} and {kills}"
+                f"workers must be at least 1, seconds above 0, failures + kills from 0 to 1; not "
+                f"{workers}, {seconds}, {failures} + {kills}"
             )
         self.workers = workers
         self.now = 0.0
-        """Virtual seconds since the beginning."""
+        """Virtual seconds since the start."""
         self.begun = 0
-        """Children that were begun, those begun again too."""
+        """Children started, including restarts."""
         self._rng = np.random.default_rng(seed)
         self._draw = DURATIONS[durations]
         self._mean = seconds
@@ -74,17 +75,17 @@ class VirtualBackend:
         self._driver = driver
         self._seen = driver()
         self._fates = self._drawn()
-        self._running: list[tuple[float, int, float, float, bytes]] = []  # the next to end first
+        self._running: list[tuple[float, int, float, float, bytes]] = []  # a heap by end
         self._busy = 0.0
         self._newest = -1
         self._fed_until = 0.0
         self._busy_after_that = 0.0
 
     def begin(self, ticket: int, task: Task) -> None:
-        """Begin a child."""
+        """Start a child."""
         if len(self._running) >= self.workers:
             raise RuntimeError(f"all {self.workers} workers are busy")
-        self._count_the_driver()
+        self._count_driver()
         duration, fate = next(self._fates)
         packed = json.dumps(task).encode()
         heapq.heappush(self._running, (self.now + duration, ticket, duration, fate, packed))
@@ -93,10 +94,10 @@ class VirtualBackend:
             self._newest, self._fed_until, self._busy_after_that = ticket, self.now, 0.0
 
     def ended(self) -> list[tuple[int, Evaluation]]:
-        """Pass the time to the next end and return all children that ended by then."""
+        """Advance the clock to the next end and return all children that ended by then."""
         if not self._running:
             return []
-        self._count_the_driver()
+        self._count_driver()
         self.now = max(self.now, self._running[0][0])
         ended = []
         while self._running and self._running[0][0] <= self.now:
@@ -107,25 +108,22 @@ class VirtualBackend:
         return ended
 
     def stop(self) -> None:
-        """End all children."""
+        """Stop all children."""
         self._running.clear()
 
     @property
     def utilisation(self) -> float:
-        """The share of all workers' time in which they trained what has ended."""
+        """The share of the workers' time that went into the children that have ended."""
         return self._busy / (self.workers * self.now) if self.now else 0.0
 
     @property
     def utilisation_while_fed(self) -> float:
-        """The same until the last child was begun for the first time.
-
-        After that a search only waits for its end.
-        """
+        """The same, until the last first start of a child; after it, a search only waits."""
         busy, until = self._busy - self._busy_after_that, self._fed_until
         return busy / (self.workers * until) if until else self.utilisation
 
-    def _count_the_driver(self) -> None:
-        """Pass the time that the driver has taken since it was looked at last."""
+    def _count_driver(self) -> None:
+        """Advance the clock by the driver's time since the last call."""
         seen = self._driver()
         self.now += seen - self._seen
         self._seen = seen
@@ -141,7 +139,7 @@ class VirtualBackend:
         return Evaluation.from_plain(json.loads(reply))
 
     def _drawn(self) -> Iterator[tuple[float, float]]:
-        """Yield (duration, fate) of one child after the other."""
+        """Yield (duration, fate) of each child."""
         while True:
             durations = self._mean * self._draw(self._rng, DRAWN_AT_ONCE)
             yield from zip(
@@ -150,14 +148,14 @@ class VirtualBackend:
 
 
 class SimulatedEvaluator(SchedulerEvaluator):
-    """An evaluator whose children run in a backend; see `nasgym.training.evaluator.TrainingEvaluator`."""
+    """An evaluator whose children run in a backend; see `TrainingEvaluator`."""
 
     context = "simulated"
 
     def __init__(self, backend: VirtualBackend) -> None:
-        """Have `backend` run children, scheduled as real ones are."""
+        """Run children in `backend`, scheduled like real ones."""
         self.scheduler = Scheduler(backend)
 
     def work(self, architecture: Any) -> float:
-        """Return the same for all: they begin in order."""
+        """Return the same for all, so that they start in order."""
         return 0.0

@@ -1,1 +1,1 @@
-"""Speed of every hot path against the naive way."""
+"""The speed of every hot path, measured against a naive implementation."""

@@ -1,9 +1,9 @@
-"""The speed of a large archive: opened, looked into, shown and written to.
+"""The speed of a large archive: to open, query, show and write it.
 
 python -m nasgym.benchmarks.speed.archive --trials 1000000 --out runs/large-archive
 
-The trials are random strings of the digits' space, a tenth of them repeats, with results as long as
-those of five epochs; a million take some minutes to make and stay in `--out` for the next time.
+The trials are random strings of the space for digits, a tenth of them repeats, with results as long
+as those of five epochs. A million take some minutes to make; `--out` keeps them for the next time.
 """
 
 import json
@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 
 from nasgym.archive import Archive, Origin, Proposal
-from nasgym.benchmarks.clock import time_with_children
+from nasgym.benchmarks.measurement import time_with_children
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.spaces import PRESETS
 from nasgym.spaces.base import Tokens
@@ -32,55 +32,55 @@ from nasgym.spaces.plain import digest, plain
 SPACE = PRESETS["digits"]
 
 WAVE = 100
-"""Trials recorded at a time while an archive is made."""
+"""Trials recorded at once while making an archive."""
 
 REPEATED = 0.1
-"""The share of trials whose child had been trained."""
+"""Share of trials that repeat an earlier child."""
 
 SAMPLE = 1_000
-"""Children looked up, and written, for a figure."""
+"""Children looked up, and children written, for a time."""
 
 SHOWN = 3
-"""How often `nasgym show` is timed."""
+"""Number of times that `nasgym show` is timed."""
 
 Child = tuple[Tokens, Any, str, Evaluation]
-"""The string of a child, what it means, its key and what came of it."""
+"""String, architecture, key and evaluation of a child."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What an archive of so many trials takes."""
+class ArchiveTimes:
+    """Size of an archive, and the times to use it."""
 
     trials: int
-    """Trials in it."""
+    """Trials in the archive."""
     megabytes: float
-    """Its size on the disk."""
+    """Size on disk."""
     open_ms: float
-    """To open it and count its trials."""
+    """Time to open it and count its trials."""
     look_up_ms: float
-    """To look up a child that is there, the median."""
+    """Median time to look up a stored child."""
     slowest_look_up_ms: float
-    """The slowest of all look-ups."""
+    """Longest time to look up a stored child."""
     best_ms: float
-    """To find the best trial."""
+    """Time to find the best trial."""
     counts_s: float
-    """To count what was trained, found and failed: processor time."""
+    """CPU time to count trained, repeated and failed children."""
     show_s: float
-    """`nasgym show`, from the start of Python to its end: processor time, the least of SHOWN."""
+    """CPU time of the whole process of `nasgym show`, the least of SHOWN runs."""
     propose_us: float
-    """To note a proposal: processor time, the median."""
+    """Median CPU time to store a proposal."""
     store_us: float
-    """To store a child."""
+    """Median CPU time to store a child."""
     record_us: float
-    """To record its trial."""
+    """Median CPU time to record its trial."""
 
 
 @dataclass(frozen=True)
 class ArchiveSpeed:
-    """Make an archive, unless it is there, and print what it takes to use it."""
+    """Make an archive if there is none, and print the times to use it."""
 
     trials: int = 1_000_000
-    """Trials of the large archive; it is compared to one of a thousandth."""
+    """Trials of the large archive, which is compared to one a thousandth of its size."""
     out: Path = Path("runs/large-archive")
     """Folder of the archives."""
 
@@ -91,11 +91,11 @@ class ArchiveSpeed:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "archive.db").exists():
                 make(folder / "archive.db", trials)
-            print(json.dumps(asdict(measured(folder))), flush=True)
+            print(json.dumps(asdict(measure(folder))), flush=True)
 
 
 def children(seed: int) -> Iterator[Child]:
-    """Yield random children for ever, some of them again."""
+    """Yield random children without end, some of them repeats."""
     rng = np.random.default_rng(seed)
     strings: list[Tokens] = []
     while True:
@@ -109,7 +109,7 @@ def children(seed: int) -> Iterator[Child]:
 
 
 def _evaluation(digest: str) -> Evaluation:
-    """Return a result as five epochs bring it, always the same for the same digest."""
+    """Return a result like one of five epochs; the same digest gives the same result."""
     accuracies = [int(digest[start : start + 8], 16) / 2**32 for start in range(0, 40, 8)]
     curve = [{"epoch": n, "loss": 2.5 - one} for n, one in enumerate(accuracies, start=1)]
     curve[-1] |= {"accuracy": accuracies[-1], "nll": 2.5 - accuracies[-1]}
@@ -119,11 +119,13 @@ def _evaluation(digest: str) -> Evaluation:
 
 
 def make(path: Path, trials: int) -> None:
-    """Make an archive with so many trials, in the manner of a search in waves."""
+    """Make an archive with `trials` trials, as a search in waves does."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
     with closing(Archive(part)) as archive:
-        archive._db.execute("PRAGMA synchronous = OFF")  # a benchmark that is lost is made again
+        archive._db.execute(
+            "PRAGMA synchronous = OFF"
+        )  # a lost benchmark archive can be made again
         source = children(seed=0)
         for _ in range(trials // WAVE):
             episodes = []
@@ -134,8 +136,8 @@ def make(path: Path, trials: int) -> None:
     part.replace(path)
 
 
-def measured(folder: Path) -> Figures:
-    """Return what the archive in `folder` takes; a few trials are added to it."""
+def measure(folder: Path) -> ArchiveTimes:
+    """Measure the archive in `folder`; adds a few trials to it."""
     path = folder / "archive.db"
     started = time.perf_counter()
     with closing(Archive(path, read_only=True)) as archive:
@@ -149,7 +151,7 @@ def measured(folder: Path) -> Figures:
     run = partial(subprocess.run, show, check=True, stdout=subprocess.DEVNULL)
     shown = min(_seconds(run, time_with_children) for _ in range(SHOWN))
     propose, store, record = _writing(path)
-    return Figures(
+    return ArchiveTimes(
         trials=trials,
         megabytes=megabytes,
         open_ms=1e3 * opened,
@@ -165,7 +167,7 @@ def measured(folder: Path) -> Figures:
 
 
 def _writing(path: Path) -> tuple[float, float, float]:
-    """Return the median processor seconds to propose, store and record a child."""
+    """Return the median CPU seconds to propose, store and record a child."""
     propose, store, record = [], [], []
     with closing(Archive(path)) as archive:
         for tokens, architecture, key, evaluation in islice(children(seed=time.time_ns()), SAMPLE):

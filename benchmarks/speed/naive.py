@@ -1,7 +1,7 @@
-"""The naive way: what nasgym does, written as one writes it first, to be measured against.
+"""Naive implementations: straightforward versions of nasgym's hot paths, as baselines.
 
-It is written fairly: by someone who knows PyTorch and Gymnasium, vectorises what the libraries
-vectorise and makes no mistake, but takes every default.
+They are fair: correct, and vectorised as far as PyTorch and Gymnasium vectorise, with all default
+settings.
 """
 
 import random
@@ -26,13 +26,13 @@ Loader = DataLoader[tuple[Tensor, ...]]
 
 
 class Augmented(Dataset[tuple[Tensor, int]]):
-    """Training images through PIL, one by one, as torchvision's transforms would take them.
+    """Training images, each transformed with PIL, like torchvision's transforms.
 
     Resize to 5/4, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize.
     """
 
     def __init__(self, data: ImageData, seed: int = 0) -> None:
-        """Take the training images of `data`."""
+        """Use the training images of `data`."""
         self.images, self.labels = data.train_images, data.train_labels
         self.mean, self.deviation = _moments(data)
         self.random = random.Random(seed)
@@ -60,7 +60,7 @@ def augmented(data: ImageData, batch_size: int) -> "DataLoader[tuple[Tensor, int
 
 
 def plain(data: ImageData, batch_size: int) -> tuple[Loader, Loader]:
-    """Return loaders of the training and the validation images, normalised beforehand."""
+    """Return loaders of the training and validation images, normalised in advance."""
     mean, deviation = _moments(data)
 
     def images_of(images: Images, labels: Labels) -> TensorDataset:
@@ -85,7 +85,7 @@ def train(
     epochs: int,
     valid: Loader | None = None,
 ) -> float:
-    """Train `network` and return its accuracy on `valid`, looked at after every epoch."""
+    """Train `network` and return its accuracy on `valid`, measured after every epoch."""
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True
     )
@@ -122,10 +122,10 @@ def validate(network: nn.Module, loader: Loader) -> tuple[float, float]:
 
 
 class Controller(nn.Module):
-    """The controller of Zoph & Le 2017 for a space without connections: one token at a time."""
+    """The controller of Zoph & Le 2017, without connections: samples one token at a time."""
 
     def __init__(self, decisions: Sequence[Decision], hidden: int = 35) -> None:
-        """Build it for strings of these decisions."""
+        """Build it for strings with these decisions."""
         super().__init__()
         self.decisions = decisions
         options = {decision.name: len(decision.options) for decision in decisions}
@@ -139,10 +139,10 @@ class Controller(nn.Module):
             nn.init.uniform_(parameter, -0.08, 0.08)
 
     def forward(self, count: int) -> tuple[Tensor, list[Categorical]]:
-        """Draw `count` strings; return (count, length) tokens and the place's distributions."""
+        """Sample `count` strings: tokens, (count, length), and a distribution per position."""
         inputs = self.start.expand(count, -1)
-        nought = torch.zeros_like(inputs)
-        states = [(nought, nought) for _ in self.cells]
+        zeros = torch.zeros_like(inputs)
+        states = [(zeros, zeros) for _ in self.cells]
         tokens, distributions = [], []
         for decision in self.decisions:
             for number, cell in enumerate(self.cells):
@@ -157,7 +157,7 @@ class Controller(nn.Module):
 
 
 class Reinforce:
-    """REINFORCE with a moving-average baseline and Adam, on `Controller`."""
+    """REINFORCE on `Controller`, with a moving-average baseline and Adam."""
 
     def __init__(self, controller: Controller, learning_rate: float = 6e-4) -> None:
         """Train `controller`."""
@@ -166,7 +166,7 @@ class Reinforce:
         self.baseline: float | None = None
 
     def propose(self, count: int) -> NDArray[np.int64]:
-        """Draw `count` strings, (count, length), and remember how likely they were."""
+        """Sample `count` strings, (count, length), and keep their log-probabilities."""
         tokens, distributions = self.controller(count)
         log_probs = [
             distribution.log_prob(column)
@@ -177,7 +177,7 @@ class Reinforce:
         return proposed
 
     def learn(self, rewards: Sequence[float]) -> None:
-        """Take one step, given the rewards of the strings proposed last."""
+        """Take one step on the rewards of the strings proposed last."""
         mean = sum(rewards) / len(rewards)
         before = mean if self.baseline is None else self.baseline
         loss = -((torch.tensor(rewards) - before) * self.log_probs).mean()
@@ -188,10 +188,10 @@ class Reinforce:
 
 
 class PlainEnv(gym.Env[NDArray[np.int64], np.int64]):
-    """The least environment that writes a string of tokens: it records nothing and pays 1."""
+    """A minimal environment that builds a string of tokens: the reward is 1, nothing is stored."""
 
     def __init__(self, options: Sequence[int]) -> None:
-        """Let the decision at each place have so many options."""
+        """Build it for strings with `options[i]` options at position i."""
         self.options = options
         self.action_space: Any = spaces.Discrete(max(options))
         self.observation_space = spaces.MultiDiscrete([max(options) + 1] * len(options))
@@ -200,15 +200,15 @@ class PlainEnv(gym.Env[NDArray[np.int64], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-        """Start an empty string."""
+        """Start with an empty string."""
         super().reset(seed=seed)
-        self.string, self.place = np.zeros(len(self.options), np.int64), 0
+        self.string, self.position = np.zeros(len(self.options), np.int64), 0
         return self.string.copy(), {"action_mask": self.masks[0].copy()}
 
     def step(self, action: np.int64) -> tuple[NDArray[np.int64], float, bool, bool, dict[str, Any]]:
-        """Write a token."""
-        self.string[self.place] = action % self.options[self.place] + 1
-        self.place += 1
-        done = self.place == len(self.options)
-        info = {"action_mask": self.masks[self.place].copy()}
+        """Append a token."""
+        self.string[self.position] = action % self.options[self.position] + 1
+        self.position += 1
+        done = self.position == len(self.options)
+        info = {"action_mask": self.masks[self.position].copy()}
         return self.string.copy(), float(done), done, False, info

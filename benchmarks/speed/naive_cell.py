@@ -1,4 +1,4 @@
-"""The naive cell: a recurrent cell and its language model, written as one writes them first."""
+"""A straightforward recurrent cell and language model, as baselines."""
 
 from collections.abc import Callable
 
@@ -24,14 +24,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Tree(nn.Module):
-    """A cell whose every leaf has two linear layers of its own, run step by step, node by node.
+class NaiveCell(nn.Module):
+    """A cell with two linear layers for each leaf, computed step by step and node by node.
 
-    Called like torch.nn.LSTM of one layer, but always from a state of zeros.
+    Called like torch.nn.LSTM with one layer, but always starts from a state of zeros.
     """
 
     def __init__(self, architecture: RecurrentArchitecture, size: int) -> None:
-        """Build it for inputs of as many features as are hidden."""
+        """Build it for `size` features of the input and of the hidden state."""
         super().__init__()
         self.architecture = architecture
         self.of_input, self.of_h = (
@@ -40,7 +40,7 @@ class Tree(nn.Module):
         )
 
     def forward(self, input: Tensor) -> tuple[Tensor, State]:
-        """Return h after every step of `input`, (time, n, size), and h and c after the last."""
+        """Return h after each step of `input`, (time, n, size), and h and c after the last."""
         h = c = torch.zeros_like(input[0])
         outputs = []
         for step in input:
@@ -71,16 +71,16 @@ def _combine(node: Node, one: Tensor, other: Tensor) -> Tensor:
 
 
 class LanguageModel(nn.Module):
-    """Embedding, a recurrent network of one layer, softmax."""
+    """A language model: embedding, a recurrent network of one layer, and output logits."""
 
     def __init__(self, recurrent: nn.Module, vocabulary: int, hidden: int) -> None:
-        """Put them around `recurrent`, which is called like torch.nn.LSTM."""
+        """Build it around `recurrent`, which is called like torch.nn.LSTM."""
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, hidden)
         self.recurrent = recurrent
         self.decoder = nn.Linear(hidden, vocabulary)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, State]:
-        """Return the logits after each token, and the state after the last."""
+        """Return the logits after each token and the state after the last."""
         output, state = self.recurrent(self.embedding(tokens))
         return self.decoder(output), state

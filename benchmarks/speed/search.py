@@ -1,4 +1,4 @@
-"""The speed of searching: environments, the controller, its updates, and the loop around them."""
+"""The speed of searching: environments, the controller and its updates, and whole searches."""
 
 import subprocess
 import sys
@@ -19,19 +19,18 @@ from nasgym.agents.controller.controller import Controller
 from nasgym.agents.model_based.model_based import ModelBased
 from nasgym.agents.reinforce.reinforce import Reinforce
 from nasgym.archive import Trial
-from nasgym.benchmarks.clock import Effort, Work, least_times, time_with_children
-from nasgym.benchmarks.measurement import Measurement
+from nasgym.benchmarks.measurement import Effort, Measurement, Work, least_times, time_with_children
 from nasgym.benchmarks.speed import naive
 from nasgym.benchmarks.workloads import TWENTY_TOKENS
 from nasgym.spaces import ConvSpace, NASBench201Space
 from nasgym.spaces.base import Tokens
 
 FORTY_TOKENS = ConvSpace(layers=8, max_layers=8, strides=(1, 2, 3), skip_connections=False)
-"""Strings of 40 tokens, without connections, which the naive controller cannot choose."""
+"""A space of strings of 40 tokens, without connections, which the naive controller lacks."""
 
 
-class Free:
-    """An evaluator that pays one reward for everything."""
+class ConstantReward:
+    """An evaluator that gives every architecture the same accuracy."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         """Return one evaluation for each architecture."""
@@ -39,7 +38,7 @@ class Free:
 
 
 def stepping(effort: Effort) -> Measurement:
-    """Step environments through episodes, up to the last step, at which children are trained."""
+    """Step environments through episodes without their last step, which trains children."""
     ours, sync, bare = _steps_a_second(8, effort)
     more, more_sync, more_bare = _steps_a_second(64, effort)
     whole, whole_sync, _ = _steps_a_second(8, effort, whole=True)
@@ -49,22 +48,22 @@ def stepping(effort: Effort) -> Measurement:
         sync,
         "steps/s",
         15.0,
-        note=f"against SyncVectorEnv over NASEnv; {ours / bare:.1f}x over a bare environment; "
+        note=f"against SyncVectorEnv over NASEnv; {ours / bare:.1f}x a bare environment; "
         f"64 environments: {more:,.0f} steps/s, {more / more_sync:.0f}x, {more / more_bare:.0f}x; "
         f"whole episodes, decoded and recorded: {whole:,.0f} steps/s, {whole / whole_sync:.1f}x",
     )
 
 
 def _steps_a_second(count: int, effort: Effort, *, whole: bool = False) -> list[float]:
-    """Return it for ours and for SyncVectorEnv over NASEnv and over the least environment.
+    """Return the steps per second of NASVectorEnv, and of SyncVectorEnv over NASEnv and PlainEnv.
 
     Episodes stop before their last step, unless `whole`.
     """
     options = [len(decision.options) for decision in FORTY_TOKENS.automaton.decisions]
     length = len(options) if whole else len(options) - 1
     contenders: list[VectorEnv[Any, Any, Any]] = [
-        NASVectorEnv(FORTY_TOKENS, Free(), count),
-        SyncVectorEnv([lambda: NASEnv(FORTY_TOKENS, Free())] * count),
+        NASVectorEnv(FORTY_TOKENS, ConstantReward(), count),
+        SyncVectorEnv([lambda: NASEnv(FORTY_TOKENS, ConstantReward())] * count),
         SyncVectorEnv([lambda: naive.PlainEnv(options)] * count),
     ]
     episodes, rng = effort.part(20), np.random.default_rng(0)
@@ -111,13 +110,13 @@ def policy_gradient(effort: Effort) -> Measurement:
     more, more_baseline = _updates_a_second(64, effort)
     libraries = "; ".join(_against_libraries(count, effort) for count in (8, 64))
     return Measurement(
-        "REINFORCE, 8 strings of 40 tokens an update",
+        "REINFORCE, 8 strings of 40 tokens per update",
         ours,
         baseline,
         "updates/s",
         4.5,
-        note=f"64 strings {more:,.0f} updates/s, {more / more_baseline:.1f}x; in tokens a second "
-        f"of a whole search with a free reward: {libraries}; SB3 trains a plain MLP, and PPO "
+        note=f"64 strings {more:,.0f} updates/s, {more / more_baseline:.1f}x; tokens per second "
+        f"of a whole search with a constant reward: {libraries}; SB3 trains a plain MLP, and PPO "
         f"passes ten times over each batch",
     )
 
@@ -136,7 +135,7 @@ def _updates_a_second(count: int, effort: Effort) -> list[float]:
 
 
 def _reward(tokens: Tokens) -> float:
-    """Return a reward that costs nothing: the share of zeros."""
+    """Return a cheap reward: the share of zeros."""
     return tokens.count(0) / len(tokens)
 
 
@@ -145,7 +144,7 @@ def _trial(tokens: Tokens) -> Trial:
 
 
 def _against_libraries(count: int, effort: Effort) -> str:
-    """Return how fast whole searches are with `count` environments, in words."""
+    """Return in words how fast whole searches are with `count` environments."""
     agents = [
         make("reinforce", batch=count),
         make("ppo", children_per_update=count),
@@ -162,17 +161,17 @@ def _against_libraries(count: int, effort: Effort) -> str:
 def _search(
     agent: Any, space: ConvSpace, count: int, children: int, archive: Path | None = None
 ) -> Work:
-    """Return what has `agent` search for so many more children, trained for nothing."""
-    envs = NASVectorEnv(space, Free(), count, archive=archive)
+    """Return a function that has `agent` search for `children` more children without training."""
+    envs = NASVectorEnv(space, ConstantReward(), count, archive=archive)
     return lambda: agent.search(envs, envs.study.trials + children)
 
 
 def whole_search(effort: Effort) -> Measurement:
-    """Search with REINFORCE, everything included but the training of children."""
+    """Search with REINFORCE, including everything except the training of children."""
     count = 8
     children = effort.part(40) * count
     slow = naive.Reinforce(naive.Controller(TWENTY_TOKENS.automaton.decisions))
-    sync = SyncVectorEnv([lambda: NASEnv(TWENTY_TOKENS, Free())] * count)
+    sync = SyncVectorEnv([lambda: NASEnv(TWENTY_TOKENS, ConstantReward())] * count)
 
     def baseline() -> None:
         for _ in range(children // count):
@@ -188,19 +187,19 @@ def whole_search(effort: Effort) -> Measurement:
         mine, theirs = least_times(search, baseline, effort=effort)
         (wall,) = least_times(on_disk, effort=effort, clock=time.perf_counter)
     return Measurement(
-        "whole search, 20 tokens, a free reward",
+        "whole search, 20 tokens, a constant reward",
         children / mine,
         children / theirs,
         "children/s",
         500.0,
         aim="ours",
         note="against the naive controller in a SyncVectorEnv over NASEnv, archives in memory; "
-        f"by the clock on the wall, with the archive on disk: {children / wall:,.0f} children/s",
+        f"wall-clock, with the archive on disk: {children / wall:,.0f} children/s",
     )
 
 
 def proposing(effort: Effort) -> Measurement:
-    """Propose with model_based after many children, at most 500 of which its model is told."""
+    """Propose with model_based after many children, of which its model keeps at most 500."""
     many = effort.part(2_000, least=50)
     early = _proposal(100)
     late, late_naive = _proposal(many), _proposal(many, remembered=many)
@@ -212,12 +211,12 @@ def proposing(effort: Effort) -> Measurement:
         "ms",
         200.0,
         aim="ours",
-        note=f"against a model told of all children; after 100 children {1000 * soon:.0f} ms",
+        note=f"against a model that keeps all children; after 100 children {1000 * soon:.0f} ms",
     )
 
 
 def _proposal(children: int, **options: Any) -> Work:
-    """Return what has model_based propose one string, told of so many children."""
+    """Return a function in which model_based proposes one string after `children` children."""
     agent, space = ModelBased(first=children, **options), NASBench201Space()
     agent.learn([_trial(tokens) for tokens in agent.propose(space, children)])
     return lambda: agent.propose(space, 1)
@@ -239,7 +238,7 @@ def importing(effort: Effort) -> Measurement:
         "s",
         0.5,
         aim="ours",
-        note="against `import torch`, which it does not do",
+        note="against `import torch`, which it avoids",
     )
 
 

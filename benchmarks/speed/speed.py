@@ -1,13 +1,13 @@
-"""Speed: every hot path against the naive way, on this machine, in one run of a few minutes.
+"""The speed benchmark: every hot path against a naive implementation, in a few minutes.
 
 python -m nasgym.benchmarks.speed [--json] [--only P12 P13]
 
-Ours and the naive way take turns on one thread; the least CPU time of at least five turns counts.
-In one run of 4:23 minutes on two cores of an AMD EPYC with AVX2 and without bfloat16 instructions,
-otherwise idle (Python 3.11, torch 2.13, numpy 2.4, Gymnasium 1.4): children train 1.4 to 1.7 times
-as fast as the naive way and cost 47 ms for a process each; input 29, environment steps 15, sampling
-and updates of the controller 6 times as fast; a search with a free reward finishes 922
-architectures a second.
+Ours and the naive implementation take turns on one thread; the least CPU time of at least five
+turns counts. One run took 4:23 minutes on two otherwise idle cores of an AMD EPYC with AVX2 and
+without bfloat16 instructions (Python 3.11, torch 2.13, numpy 2.4, Gymnasium 1.4). Children train
+1.4 to 1.7 times as fast as the naive way, and their processes cost 47 ms each. Input is 29 times as
+fast, environment steps 15 times, sampling and updates of the controller 6 times. A search with a
+constant reward finishes 922 architectures per second.
 """
 
 import json
@@ -24,9 +24,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nasgym.benchmarks.clock import Effort
-from nasgym.benchmarks.measurement import Measurement, machine
-from nasgym.benchmarks.scale import driver
+from nasgym.benchmarks.measurement import Effort, Measurement, machine
 from nasgym.benchmarks.speed import language as language_speed
 from nasgym.benchmarks.speed import scheduling as scheduling_speed
 from nasgym.benchmarks.speed import search as search_speed
@@ -48,47 +46,46 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
     "P13": search_speed.sampling,
     "P14": search_speed.policy_gradient,
     "feeding": scheduling_speed.feeding,
-    "workers": driver.keeping_busy,
+    "workers": scheduling_speed.keeping_busy,
     "proposal": search_speed.proposing,
     "loop": search_speed.whole_search,
     "import": search_speed.importing,
 }
-"""What is measured, by its name in the JSON."""
-
+"""The measurements by name, as on the command line and in the JSON."""
 
 PAGE = 120
-"""Columns of the table where there is no terminal."""
+"""Width of the table in columns if the output is no terminal."""
 
 FULL = Effort()
 
 NO_BFLOAT16 = """\
-This processor has no bfloat16 instructions: children are trained in float32, and P1, P2 and P5
-cannot be expected to reach what is wanted of processors that have them."""
+This processor has no bfloat16 instructions. Children train in float32, so P1, P2 and P5 may miss
+their targets, which are for processors that have them."""
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Measure every hot path of nasgym against the naive way, in a few minutes."""
+class SpeedBenchmark:
+    """Measure every hot path of nasgym against a naive implementation, in a few minutes."""
 
     only: tuple[str, ...] = ()
-    """Names of what to measure: P1, P2, ...; everything if there is none."""
+    """Names of measurements, such as P1 P2. [all]"""
     json: bool = False
-    """Write one JSON object; the table then goes to standard error."""
+    """Print one JSON object; the table goes to standard error."""
 
     def __post_init__(self) -> None:
         for name in self.only:
             if name not in MEASUREMENTS:
-                raise ValueError(f"{name!r} is not measured, only {', '.join(MEASUREMENTS)}")
+                raise ValueError(f"no measurement {name!r}; choose from {', '.join(MEASUREMENTS)}")
 
     def main(self, effort: Effort = FULL) -> None:
-        """Measure, and show each result as it comes."""
+        """Measure, and show each result as soon as it is known."""
         console, about = Console(stderr=self.json), machine()
         if not console.is_terminal:
             console.width = PAGE
         console.print(", ".join(f"{name} {value}" for name, value in about.items()))
         if not about["bfloat16"]:
             console.print(NO_BFLOAT16)
-        results = measure(self.only or able(console), effort, console)
+        results = measure(self.only or available(console), effort, console)
         console.print()
         for name, result in results.items():
             if result.note:
@@ -98,8 +95,8 @@ class Speed:
             print(json.dumps({"machine": about, **plain}, indent=2))
 
 
-def able(console: Console) -> tuple[str, ...]:
-    """Return the names of what can be measured here, and say what cannot."""
+def available(console: Console) -> tuple[str, ...]:
+    """Return the names of the measurements possible here, and print which need Ray."""
     if find_spec("ray") is not None:
         return tuple(MEASUREMENTS)
     console.print(f"{', '.join(scheduling_speed.ON_RAY)} need Ray: pip install 'nasgym[ray]'")
@@ -107,13 +104,13 @@ def able(console: Console) -> tuple[str, ...]:
 
 
 def measure(names: Sequence[str], effort: Effort, console: Console) -> dict[str, Measurement]:
-    """Measure what `names` says, one after the other; the table grows meanwhile."""
+    """Run the measurements `names` in order and show a growing table."""
     results: dict[str, Measurement] = {}
     with Live(console=console, auto_refresh=False) as live:
         for count, name in enumerate(names, start=1):
             progress = f"measuring {name}, {count} of {len(names)} ..."
             live.update(table(results, progress), refresh=True)
-            if not console.is_terminal:  # the table is shown at the end only
+            if not console.is_terminal:  # which shows the table only at the end
                 console.print(progress)
             results[name] = MEASUREMENTS[name](effort)
         live.update(table(results), refresh=True)
@@ -121,36 +118,32 @@ def measure(names: Sequence[str], effort: Effort, console: Console) -> dict[str,
 
 
 def table(results: Mapping[str, Measurement], caption: str | None = None) -> Table:
-    """Return the results so far; what has not reached its target is in another colour."""
+    """Return the results so far; rows that miss their target are yellow."""
     shown = Table("", "what", box=MARKDOWN, caption=caption)
-    for heading in ("ours", "naive", "ratio", "wanted"):
+    for heading in ("ours", "naive", "ratio", "target"):
         shown.add_column(heading, justify="right")
     shown.add_column("unit")
     for name, result in results.items():
         numbers = map(number, (result.ours, result.baseline, result.ratio, result.target))
         ours, naive, ratio, target = numbers
-        wanted = f"{target}x" if result.aim == "ratio" else target
+        target = f"{target}x" if result.aim == "ratio" else target
         colour = None if result.reached else "yellow"
-        row = (name, result.what, ours, naive, f"{ratio}x", wanted, result.unit)
+        row = (name, result.what, ours, naive, f"{ratio}x", target, result.unit)
         shown.add_row(*row, style=colour)
     return shown
 
 
 def number(value: float) -> str:
-    """Return `value` with three digits or, if it has more, all before the point."""
+    """Return `value` with three digits, or all digits before the point if there are more."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what the command line asks for."""
-    command = tyro.cli(Speed, args=arguments)
+    """Run the measurements that the command line names."""
+    command = tyro.cli(SpeedBenchmark, args=arguments)
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
-        # numpy asks for the number of threads when it is imported, which has happened.
+        # numpy reads the number of threads when it is imported, so start again.
         command_line = [sys.executable, "-m", "nasgym.benchmarks.speed", *sys.argv[1:]]
         os.execve(sys.executable, command_line, os.environ | ONE_THREAD)
     torch.set_num_threads(1)
     command.main()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The speed of training: children, their data, their validation and their processes."""
+"""The speed of training: children, their input, their validation and their processes."""
 
 import json
 import subprocess
@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nasgym.benchmarks.clock import Effort, least_times, time_with_children
-from nasgym.benchmarks.measurement import Measurement
+from nasgym.benchmarks.measurement import Effort, Measurement, least_times, time_with_children
 from nasgym.benchmarks.speed import naive
 from nasgym.benchmarks.workloads import (
     LARGE,
@@ -33,8 +32,9 @@ from nasgym.spaces import ConvArchitecture
 from nasgym.spaces.plain import plain
 from nasgym.training.image.batches import prepare
 from nasgym.training.image.evaluator import JOB
-from nasgym.training.image.loop import initialised, job, train, validate
-from nasgym.training.image.recipe import RECIPES, Recipe
+from nasgym.training.image.job import job
+from nasgym.training.image.loop import initial_network, train, validate
+from nasgym.training.image.recipe import IMAGE_RECIPES, ImageRecipe
 
 PRECISION = precision("cpu")
 DTYPE: torch.dtype = getattr(torch, PRECISION)
@@ -47,12 +47,12 @@ SHORT = replace(IMAGE_RECIPES["short"], epochs=5)
 
 
 def large_child(effort: Effort) -> Measurement:
-    """Train a child as large as the paper's, its input included."""
+    """Train a child as large as the paper's, including its input."""
     return _training(LARGE, 192, 2.0, effort)
 
 
 def small_child(effort: Effort) -> Measurement:
-    """Train a small child, its input included."""
+    """Train a small child, including its input."""
     return _training(SMALL, 1024, 3.5, effort)
 
 
@@ -69,7 +69,7 @@ def _training(
     )
     trained = batches.steps * batches.batch_size
     return Measurement(
-        f"training, {_size(architecture, data)} a child",
+        f"training, {_size(architecture, data)} per child",
         trained / ours,
         trained / baseline,
         "images/s",
@@ -79,7 +79,7 @@ def _training(
 
 
 def input_pipeline(effort: Effort) -> Measurement:
-    """Cut and mirror training images at random."""
+    """Crop and mirror training images at random."""
     data = noise(train=effort.part(4096, least=AUGMENTED.batch_size))
     batches, loader = prepare(data, AUGMENTED, DTYPE), naive.augmented(data, AUGMENTED.batch_size)
     rng = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def validation(effort: Effort) -> Measurement:
     )
     images = len(data.valid_labels)
     return Measurement(
-        f"validation, {_size(LARGE, data)} a child",
+        f"validation, {_size(LARGE, data)} per child",
         images / ours,
         images / baseline,
         "images/s",
@@ -116,7 +116,7 @@ def validation(effort: Effort) -> Measurement:
 
 
 def two_processes(effort: Effort) -> Measurement:
-    """Train tiny children in two processes of one thread, and in one process of two threads."""
+    """Train tiny children in two processes of one thread, against one process of two threads."""
     images = {"train_size": effort.part(500, least=64), "valid_size": effort.part(1000, least=64)}
     children, settings = effort.part(4, least=2), _settings(replace(SHORT, epochs=2), images)
     tasks = [{"architecture": plain(TINY)}] * children
@@ -124,7 +124,7 @@ def two_processes(effort: Effort) -> Measurement:
         Pool(JOB, settings, workers=2) as two,
         Pool("nasgym.benchmarks.speed.training:job_on_two_threads", settings) as one,
     ):
-        for pool in (two, one):  # start them
+        for pool in (two, one):  # start their processes
             _run(pool, tasks[:1])
         ours, baseline = least_times(
             lambda: _run(two, tasks),
@@ -133,7 +133,7 @@ def two_processes(effort: Effort) -> Measurement:
             clock=time.perf_counter,
         )
     return Measurement(
-        "two processes of one thread, against one of two",
+        "two processes of one thread, against one process of two",
         60 * children / ours,
         60 * children / baseline,
         "children/min",
@@ -143,7 +143,7 @@ def two_processes(effort: Effort) -> Measurement:
 
 
 def job_on_two_threads(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
-    """Return the job that trains children, but on two threads."""
+    """Return the job that trains children, on two threads."""
     run = job(settings)
 
     def run_on_two_threads(task: Mapping[str, Any]) -> Any:
@@ -154,7 +154,7 @@ def job_on_two_threads(settings: Mapping[str, Any]) -> Callable[[Mapping[str, An
 
 
 def digits(effort: Effort) -> Measurement:
-    """Train children of 4 to 6 layers on digits, for as many epochs as the naive way."""
+    """Train children of 4 to 6 layers on digits, for as many epochs as the baseline."""
     data = all_digits()
     batches, loaders = prepare(data, SHORT, DTYPE), naive.plain(data, SHORT.batch_size)
     architectures = random_children(effort.part(6))
@@ -181,12 +181,12 @@ def digits(effort: Effort) -> Measurement:
         60 * children / theirs,
         "children/min",
         1.35,
-        note=f"a core; median accuracy {median(accuracies):.4f} of {children}; in {PRECISION}",
+        note=f"per core; median accuracy {median(accuracies):.4f} of {children}; in {PRECISION}",
     )
 
 
 def isolation(effort: Effort) -> Measurement:
-    """Train a child in a process of its own; what it would cost in this one is taken off."""
+    """Measure the cost of a separate process per child, beyond the cost of the child itself."""
     images = {"train_size": 128, "valid_size": 128}
     children, settings = effort.part(16), _settings(replace(SHORT, epochs=1), images)
     task = {"architecture": plain(TINY)}
@@ -196,7 +196,7 @@ def isolation(effort: Effort) -> Measurement:
         with Pool(JOB, settings) as pool:
             _run(pool, [task] * count)
 
-    here, one, all_, spawned = least_times(
+    here, one, many, spawned = least_times(
         lambda: check(Evaluation.from_plain(run(task)) for _ in range(children)),
         lambda: pooled(1),
         lambda: pooled(1 + children),
@@ -205,8 +205,8 @@ def isolation(effort: Effort) -> Measurement:
         clock=time_with_children,
     )
     return Measurement(
-        "a process for every child, beyond the child",
-        1000 * (all_ - one - here) / children,
+        "a process per child, beyond the child itself",
+        1000 * (many - one - here) / children,
         1000 * (spawned - here / children),
         "ms",
         60.0,
@@ -218,13 +218,13 @@ def isolation(effort: Effort) -> Measurement:
 SPAWN = (
     sys.executable,
     "-c",
-    "import json, sys; from nasgym.training.image.job import job;"
+    "import json, sys; from nasgym.training.image.loop import job;"
     "job(json.loads(sys.argv[1]))(json.loads(sys.argv[2]))",
 )
 
 
 def check(evaluations: Iterable[Evaluation]) -> None:
-    """Raise RuntimeError if a child failed: it would have taken less time than it should."""
+    """Raise RuntimeError if a child failed, because its time would be too short."""
     for evaluation in evaluations:
         if evaluation.status != "ok":
             raise RuntimeError(f"a child ended with {evaluation.status}: {evaluation.error}")
@@ -235,7 +235,7 @@ def _run(pool: Pool, tasks: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _networks(architecture: ConvArchitecture, data: ImageData) -> tuple[nn.Module, nn.Module]:
-    """Return the network as it is trained here, and as PyTorch makes it by default."""
+    """Return the network as nasgym trains it, and as PyTorch makes it by default."""
     shape, classes = data.input_shape, data.classes
     return initial_network(architecture, shape, classes, seed=0), build(
         architecture, shape, classes
@@ -243,7 +243,7 @@ def _networks(architecture: ConvArchitecture, data: ImageData) -> tuple[nn.Modul
 
 
 def _settings(recipe: ImageRecipe, data_options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of the job that trains children on digits."""
+    """Return the settings of the job that trains children on digits."""
     return {
         "data": "digits",
         "data_options": data_options,

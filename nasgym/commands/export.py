@@ -50,15 +50,17 @@ def _trained(folder: Path) -> "nn.Module":
 
     Raises FileNotFoundError if the folder holds no finished training.
     """
+    from nasgym.spaces import read
     from nasgym.training.final.checkpoint import load_weights
-    from nasgym.training.final.plan import read_plan
+    from nasgym.training.final.plan import problem_class, read_plan
     from nasgym.training.final.run import read_result
+    from nasgym.training.image.loop import ImageTraining
 
     plan, result = read_plan(folder), read_result(folder)
     if plan is None or result is None:
         raise FileNotFoundError(f"{folder} holds no finished `nasgym train`")
     architecture = read(plan.architecture)
-    problem = kind_of(architecture)(
+    problem = problem_class(architecture)(
         architecture,
         plan.options,
         recipe=plan.recipe,
@@ -68,7 +70,7 @@ def _trained(folder: Path) -> "nn.Module":
     )
     recipe = replace(problem.recipe, **result["grid"])
     training, network = problem.training(recipe), problem.network(recipe)
-    if isinstance(training, Classification):  # it applies the recipe's settings to the network
+    if isinstance(training, ImageTraining):  # it applies the recipe's settings to the network
         network = training.network
     network.load_state_dict(load_weights(folder / "weights.pt", result.get("weights_sha256")))
     return network

@@ -1,4 +1,4 @@
-"""`nasgym leaderboard`: any agents on any tasks, at equal budgets."""
+"""`nasgym leaderboard`: compare any agents on any tasks at equal budgets."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ from nasgym.commands.terminal import OUT, say
 from nasgym.execution.machine import cores
 
 if TYPE_CHECKING:
-    from nasgym.benchmarks.leaderboard.entries import Entry
+    from nasgym.benchmarks.leaderboard.entries import LeaderboardEntry
     from nasgym.benchmarks.leaderboard.run_pool import News
 
 TASKS = (
@@ -40,12 +40,12 @@ AGENTS = (
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class LeaderboardCommand:
     """Compare agents on tasks: run what is missing, score all runs, write tables and a page."""
 
     tasks: tuple[str, ...] = TASKS
-    """Tasks: names as in nasgym/benchmarks/tasks.py or ids of environments, with options as in
-    NAS-Bench-201-v0:dataset=cifar100,epochs=12."""
+    """Tasks: names in nasgym/benchmarks/leaderboard/tasks.py or ids of environments, with options
+    as in NAS-Bench-201-v0:dataset=cifar100,epochs=12."""
     agents: tuple[str, ...] = AGENTS
     """Agents: names or package.module:Class, with options as in reinforce:preset=short."""
     seeds: int = 20
@@ -53,51 +53,51 @@ class Leaderboard:
     budget: int = 300
     """Children in a run."""
     workers: int | None = None
-    """Runs at the same time; results do not depend on it. [one a core]"""
+    """Runs at the same time; the results do not depend on it. [one per core]"""
     out: Path = Path("runs/leaderboard")
     """Folder of all runs, LEADERBOARD.md, leaderboard.html, scores.csv and figures."""
 
     def main(self) -> None:
-        """Run what is missing and say what was written; exits with 1 if a run failed."""
-        from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard as Board
+        """Run what is missing and print the paths written; exits with 1 if a run failed."""
+        from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
 
-        board = Board(self.tasks, self.agents, self.seeds, self.budget, self.out)
+        board = Leaderboard(self.tasks, self.agents, self.seeds, self.budget, self.out)
         entries, missing = board.entries(), board.missing()
         failures = {}
         try:
             with (
-                Games(len(entries), missing, OUT) as games,
+                LeaderboardPanel(len(entries), missing, OUT) as panel,
                 closing(board.play(self.workers or cores())) as news,
             ):
                 for one in news:
-                    games.show(one)
+                    panel.show(one)
                     if one.failure:
                         failures[one.entry] = one.failure
         except KeyboardInterrupt:
-            say("stopped; nothing finished is lost. Go on with:\n  " + board.command())
+            say("stopped; finished children are kept. Resume with:\n  " + board.command())
             sys.exit(128 + signal.SIGINT)
         for path in board.write():
             say(str(path))
         if failures:
-            say(f"{len(failures)} runs failed; each has an error.txt in its folder")
+            say(f"{len(failures)} runs failed; see error.txt in the folder of each")
             sys.exit(1)
 
 
-class Games(Panel):
-    """Shows how far the runs are."""
+class LeaderboardPanel(Panel):
+    """The progress of the leaderboard's runs."""
 
-    def __init__(self, total: int, missing: Sequence["Entry"], console: Console) -> None:
-        """Begin with `missing` of `total` runs to be done."""
+    def __init__(self, total: int, missing: Sequence["LeaderboardEntry"], console: Console) -> None:
+        """Start with `missing` of `total` runs to do."""
         super().__init__(console)
         self.total, self.over = total, total - len(missing)
         self.failed = 0
         self._left = sum(entry.children for entry in missing)
-        self._done: dict[Entry, int] = {}
-        self._running: dict[Entry, int] = {}
+        self._done: dict[LeaderboardEntry, int] = {}
+        self._running: dict[LeaderboardEntry, int] = {}
         self._began = time.monotonic()
 
     def show(self, news: "News") -> None:
-        """Take in news of a run."""
+        """Show the progress of a run."""
         self._done[news.entry] = self._running[news.entry] = news.done
         if not news.over:
             return
@@ -111,7 +111,7 @@ class Games(Panel):
             write_line(self.console.file, f"{done}  {_name(news.entry)}  {outcome}  {left} left")
 
     def _time_left(self) -> str:
-        """Return the time left at the mean pace of all children, as h:mm:ss; "?" before one."""
+        """Return the time left at the mean pace so far, as h:mm:ss; "?" before the first child."""
         done = sum(self._done.values())
         if not done:
             return "?"
@@ -131,5 +131,5 @@ class Games(Panel):
         return table
 
 
-def _name(entry: "Entry") -> str:
+def _name(entry: "LeaderboardEntry") -> str:
     return f"{entry.task}  {entry.agent}  seed {entry.seed}"

@@ -15,7 +15,7 @@ from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
 from nasgym.commands.export import Export
 from nasgym.commands.flags import refuse_repeated
-from nasgym.commands.leaderboard import Leaderboard
+from nasgym.commands.leaderboard import LeaderboardCommand
 from nasgym.commands.replay import ReplayRun
 from nasgym.commands.report import Report
 from nasgym.commands.results import Results
@@ -40,7 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": Train,
     "export": Export,
     "compare": Compare,
-    "leaderboard": Leaderboard,
+    "leaderboard": LeaderboardCommand,
     "archive": ArchiveCommand,
     "results": Results,
     "envs": Envs,

@@ -171,7 +171,7 @@ def _shown_in(mirror: Mirror, run: Run, study: Study, stack: ExitStack) -> Calla
     best = study.archive.best()
     if best is not None:
         mirror.best = best.reward
-    background = Detached(mirror, first=len(study.archive))
+    background = BackgroundMirror(mirror, first=len(study.archive))
     stack.callback(background.close)
 
     def show(trial: Trial) -> None:

@@ -267,4 +267,4 @@ def _opened(archive: Archive | str | Path | None, run: str | None, limits: str) 
         return archive
     if archive is None:
         return Archive(run=run or MAIN)
-    return Archive.claimed(archive, run, allowance=limits)
+    return Archive.claimed(archive, run, resource_limits=limits)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 STATUSES = ("ok", "nan", "oom", "timeout", "exception", "killed", "invalid")
 """How a child's training can end. Every status but "ok" is a failure and earns FAILURE_REWARD."""
 
-ENVIRONMENTAL = ("oom", "timeout", "killed")
+RESOURCE_FAILURES = ("oom", "timeout", "killed")
 """Failures for lack of memory, time or a machine: under other limits the child may train."""
 
 LONGEST_ERROR = 4000

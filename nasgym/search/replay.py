@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasgym.agents import make
-from nasgym.archive import Archive
-from nasgym.archive import Saved as AgentState
+from nasgym.archive import AgentState, Archive
 from nasgym.environments.budget import BudgetSpent
 from nasgym.environments.replay import ReplayError
 from nasgym.environments.study import Study

@@ -269,9 +269,7 @@ class ConvSpace(SearchSpace):
         if not types or len(set(types)) < len(types) or not set(types) <= LAYER_TYPES.keys():
             raise ValueError(f"layer_types must be some of {', '.join(LAYER_TYPES)}, not {types}")
         if not self._blocks.are_rows and self._typed:
-            raise ValueError(
-                "blocks, pools_after and extra_filters need layer_types to be conv"
-            )
+            raise ValueError("blocks, pools_after and extra_filters need layer_types to be conv")
         others = [LAYER_TYPES[kind].options for kind in types if kind != "conv"]
         for name, options in self.layer_options.items():
             if not any(name in own for own in others):

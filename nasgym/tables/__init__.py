@@ -6,7 +6,7 @@ from typing import Any
 
 from nasgym.spaces import PRESETS
 from nasgym.spaces.base import SearchSpace
-from nasgym.spaces.tables import NASBench201Space, NASBenchMacroSpace
+from nasgym.spaces.nas_bench import NASBench201Space, NASBenchMacroSpace
 from nasgym.tables import nas_bench_graph
 from nasgym.tables.digits import load_digits_table
 from nasgym.tables.nas_bench_201 import load_nas_bench_201

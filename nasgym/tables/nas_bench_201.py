@@ -4,7 +4,7 @@ The values are those of NATS-Bench's topology space (Dong et al. 2021): of one s
 and the mean over two or three seeds after 200.
 """
 
-from nasgym.spaces.tables import NASBench201Space
+from nasgym.spaces.nas_bench import NASBench201Space
 from nasgym.tables.columns import read_columns
 from nasgym.tables.table import Table, TableError
 

@@ -6,7 +6,7 @@ and the clean accuracies come from the same images, as in all comparisons on thi
 
 import numpy as np
 
-from nasgym.spaces.tables import NASBenchMacroSpace
+from nasgym.spaces.nas_bench import NASBenchMacroSpace
 from nasgym.tables.columns import read_columns
 from nasgym.tables.table import Table, reward_with_noise
 

@@ -8,6 +8,7 @@ from nasgym.evaluation.evaluation import Evaluation
 from nasgym.execution.placement import Placement
 from nasgym.execution.scheduler import SchedulerEvaluator
 from nasgym.spaces.plain import plain
+from nasgym.training.recipes import Recipe
 
 
 class TrainingEvaluator(SchedulerEvaluator):
@@ -22,7 +23,7 @@ class TrainingEvaluator(SchedulerEvaluator):
     def __init__(
         self,
         job: str,
-        recipe: Any,
+        recipe: Recipe,
         data: Mapping[str, Any],
         data_digest: str,
         *,

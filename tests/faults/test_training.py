@@ -23,14 +23,15 @@ from nasgym.networks.conv import ConvNetwork
 from nasgym.networks.language import LanguageModel
 from nasgym.spaces import ConvArchitecture, ConvLayer, ConvSpace
 from nasgym.spaces.plain import plain
-from nasgym.training.final.run import Final, FinalError, FinalPlan
-from nasgym.training.image import loop as classify
-from nasgym.training.image.batches import Batches, prepare
+from nasgym.training.final.plan import FinalError, FinalPlan
+from nasgym.training.final.run import FinalRun
+from nasgym.training.image.batches import ImageBatches, prepare
 from nasgym.training.image.evaluator import ImageEvaluator
-from nasgym.training.image.loop import initialised, train
-from nasgym.training.image.recipe import RECIPES
-from nasgym.training.text import loop as language
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.image.loop import ImageTraining, initial_network, train
+from nasgym.training.image.recipe import IMAGE_RECIPES
+from nasgym.training.text.batches import prepare as prepare_text
+from nasgym.training.text.loop import train as train_text
+from nasgym.training.text.recipe import TEXT_RECIPES
 from tests.faults import odd_jobs
 from tests.faults.table import Seen
 from tests.faults.tiers import Scale

@@ -64,6 +64,17 @@ class ImageBatches:
             valid_labels=self.valid_labels.to(device),
         )
 
+    def first(self, steps: int) -> "ImageBatches":
+        """Return the batches of the first `steps` steps of an epoch, with 2 validation images."""
+        images = min(steps, self.steps) * self.batch_size
+        return replace(
+            self,
+            canvases=self.canvases[:images],
+            train_labels=self.train_labels[:images],
+            valid_images=self.valid_images[:2],
+            valid_labels=self.valid_labels[:2],
+        )
+
     def training(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) of one epoch: every image at most once, in a random crop."""
         crops = self._crops()

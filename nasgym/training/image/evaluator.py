@@ -9,10 +9,9 @@ from nasgym.data.packed import pack
 from nasgym.execution.placement import Placement
 from nasgym.networks import flops, parameters
 from nasgym.training.evaluator import TrainingEvaluator
-from nasgym.training.image.recipe import RECIPES
 from nasgym.training.recipes import check_whole_numbers, recipe_named
 
-JOB = "nasgym.training.image.loop:job"
+JOB = "nasgym.training.image.job:job"
 
 
 class ImageEvaluator(TrainingEvaluator):
@@ -35,7 +34,7 @@ class ImageEvaluator(TrainingEvaluator):
         """Read the images; `workers` and `placement` are the arguments of `Placement`.
 
         `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
-        `recipe` is a name in RECIPES and `epochs` replaces its number of epochs. `seed` decides
+        `recipe` is a name in IMAGE_RECIPES and `epochs` replaces its number of epochs. `seed` decides
         the split of the data and, with the architecture, each child's weights and batches.
 
         Raises ValueError or FileNotFoundError, in one line, for wrong options or missing data.

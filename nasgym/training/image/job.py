@@ -30,8 +30,8 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     "cpu" or "cuda"; "precision", the name of a torch dtype; and optionally "latency", whether to
     measure the seconds of one forward pass of a trained network on one image.
 
-    A task has "architecture", in plain form, and optionally "slot", the number of the worker, which
-    picks the GPU. Its outcome is the plain form of an `Evaluation`. The process may fork after
+    A task has "architecture", in plain form; optionally "slot", the number of the worker, which
+    picks the GPU; and optionally "probe", the number of steps after which to end. Its outcome is the plain form of an `Evaluation`. The process may fork after
     this call: no thread has started and no GPU is initialised before the first task.
     """
     configure_process()
@@ -52,8 +52,11 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
         except (ValueError, TypeError) as error:
             return Evaluation(status="invalid", error=str(error)).to_plain()
         device = worker_device(settings["device"], task.get("slot", 0))
-        own_recipe = recipe.adapted_to(architecture)
-        evaluation = train(network.to(device), batches.to(device), own_recipe, seed)
+        own_recipe, own_batches = recipe.adapted_to(architecture), batches
+        if steps := task.get("probe"):
+            own_batches = batches.first(steps)
+            own_recipe = own_recipe.for_steps(steps, own_batches.steps)
+        evaluation = train(network.to(device), own_batches.to(device), own_recipe, seed)
         costs: dict[str, float] = {
             "parameters": parameters(architecture, shape, classes),
             "flops": flops(architecture, shape, classes),

@@ -62,6 +62,11 @@ class TextBatches:
         """Return the same batches on `device`."""
         return replace(self, train=self.train.to(device), valid=self.valid.to(device))
 
+    def first(self, steps: int) -> "TextBatches":
+        """Return the batches of the first `steps` steps of an epoch, with 2 validation tokens."""
+        rows = min(steps, self.steps) * self.unroll + 1
+        return replace(self, train=self.train[:rows], valid=self.valid[:2])
+
     def training(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (tokens, the tokens that follow them) of each step, (unroll, batch size) both.
 

@@ -11,9 +11,9 @@ from nasgym.networks.language_size import check_target, hidden_for
 from nasgym.networks.language_size import parameters as language_parameters
 from nasgym.training.evaluator import TrainingEvaluator
 from nasgym.training.recipes import check_whole_numbers, recipe_named
-from nasgym.training.text.recipe import LANGUAGE_RECIPES
+from nasgym.training.text.recipe import TEXT_RECIPES
 
-JOB = "nasgym.training.text.loop:job"
+JOB = "nasgym.training.text.job:job"
 
 
 class TextEvaluator(TrainingEvaluator):
@@ -39,7 +39,7 @@ class TextEvaluator(TrainingEvaluator):
         """Read the text; `workers` and `placement` are the arguments of `Placement`.
 
         `corpus`, `unit`, `vocabulary_size`, `train_size` and `valid_size` are those of
-        `nasgym.data.load_text`; `recipe` is a name in LANGUAGE_RECIPES, in which `epochs`,
+        `nasgym.data.load_text`; `recipe` is a name in TEXT_RECIPES, in which `epochs`,
         `parameters` and `shared_embeddings` replace its own. `seed` decides, with the architecture,
         each child's weights and dropout.
 

@@ -42,7 +42,11 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
         except (ValueError, TypeError, AttributeError) as error:
             return Evaluation(status="invalid", error=str(error)).to_plain()
         device = worker_device(settings["device"], task.get("slot", 0))
-        evaluation = train(network.to(device), batches.to(device), recipe, seed)
+        own_recipe, own_batches = recipe, batches
+        if steps := task.get("probe"):
+            own_batches = batches.first(steps)
+            own_recipe = recipe.for_steps(steps, own_batches.steps)
+        evaluation = train(network.to(device), own_batches.to(device), own_recipe, seed)
         costs: dict[str, float] = {"parameters": sum(each.numel() for each in network.parameters())}
         if settings.get("latency", False) and evaluation.status == "ok":
             costs["latency"] = _latency(network, batches.to(device))
