@@ -15,10 +15,10 @@ from nasgym import Archive, Evaluation, NASVectorEnv
 from nasgym.agents import make
 from nasgym.agents.base import resume
 from nasgym.archive import Trial
-from nasgym.environments.study import ReplayError
-from nasgym.evaluation.cache import Cached
+from nasgym.environments.replay import ReplayError
+from nasgym.evaluation.cache import EvaluationCache
 from nasgym.evaluation.constraints import CostLimits
-from nasgym.evaluation.evaluator import InTurn
+from nasgym.evaluation.evaluator import Evaluator, as_evaluator
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace
@@ -42,9 +42,9 @@ def environment(archive: Archive | Path | None = None) -> NASVectorEnv:
 def search(name: str, env: NASVectorEnv, budget: int, *, again: bool = False) -> bytes:
     """Search, from the last state in the archive if asked, and return the agent's state."""
     agent = make(name, 1, **AGENTS[name])
-    if again and not resume(agent, env):
+    if again and not resume(agent, env.study):
         env.study.resume(0)
-    getattr(agent, "search_asynchronously", agent.search)(env, budget)
+    (agent.search_asynchronously if agent.one_by_one else agent.search)(env, budget)
     state = agent.state()
     assert state is not None
     return state
@@ -108,13 +108,15 @@ def test_another_agent_cannot_go_on(tmp_path: Path) -> None:
     search("random", env, 12)
     env.study.resume(0)
     with pytest.raises(ReplayError, match=r"proposal 0 cannot be replayed: .* another agent, seed"):
-        make("random", 2).search_asynchronously(env, 12)  # type: ignore[attr-defined]
+        make("random", 2).search_asynchronously(env, 12)
 
 
-class Workers:
+class Workers(Evaluator):
     """Two workers whose children take as long as the test says; remembers what was under way."""
 
-    workers = 2
+    @property
+    def workers(self) -> int:
+        return 2
 
     def __init__(self, durations: Iterator[float]) -> None:
         self.durations, self.now, self.most = durations, 0.0, 0
@@ -179,13 +181,15 @@ def test_a_child_whose_reward_cannot_be_told_is_kept_though_it_has_no_trial() ->
         raise KeyError("nll")
 
     env = NASVectorEnv(SPACE, Workers(iter([1.0])), 8, reward=missing)
-    env.evaluator.trained += [None] * 20  # type: ignore[attr-defined]
+    env.study.evaluator.trained += [None] * 20  # type: ignore[attr-defined]
     string = next(iter(SPACE))
     env.study.submit([string])
     with pytest.raises(KeyError, match="nll"):
         env.study.finished()
     assert len(env.archive) == 0
-    key = Cached(Numbers(), env.archive).key(SPACE.canonical(SPACE.decode(string)))
+    key = EvaluationCache(as_evaluator(Numbers()), env.archive).key(
+        SPACE.canonical(SPACE.decode(string))
+    )
     assert env.archive.result(key) is not None
 
 
@@ -212,7 +216,7 @@ def test_wrappers_pass_children_on_one_by_one() -> None:
         def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
             return [Evaluation(accuracy=1 / each) for each in architectures]
 
-    limited = CostLimits(Priced(), {"parameters": 2})
+    limited = CostLimits(as_evaluator(Priced()), {"parameters": 2})
     tickets = limited.submit([3, 1, 2])
     ended: dict[int, Evaluation] = {}
     while news := limited.finished():
@@ -221,8 +225,8 @@ def test_wrappers_pass_children_on_one_by_one() -> None:
     assert [ended[ticket].accuracy for ticket in tickets] == [0.0, 1.0, 0.5]
     archive = Archive()
     archive.store("c", Evaluation(accuracy=0.5))
-    cached = Cached(Priced(), archive)
-    cached.submit([4, 4, 5, 6], ["a", "a", "b", "c"])
+    cached = EvaluationCache(as_evaluator(Priced()), archive)
+    cached.submit({"a": 4, "b": 5, "c": 6})
     known = [cached.finished() for _ in range(4)]
     assert [{key: one.accuracy for key, one in each.items()} for each in known] == [
         {"c": 0.5},
@@ -230,7 +234,7 @@ def test_wrappers_pass_children_on_one_by_one() -> None:
         {"b": 0.2},
         {},
     ]
-    assert InTurn(Priced()).finished() == []
+    assert as_evaluator(Priced()).finished() == []
 
 
 def test_agents_that_learn_from_batches_say_so(tmp_path: Path) -> None:
@@ -239,7 +243,7 @@ def test_agents_that_learn_from_batches_say_so(tmp_path: Path) -> None:
         Run(tmp_path / "run", plan).search()
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="Reinforce learns from batches, not one by one"):
-        make("reinforce").search_asynchronously(environment(), 4)  # type: ignore[attr-defined]
+        make("reinforce").search_asynchronously(environment(), 4)
 
 
 def test_the_command_goes_on_without_waves_and_is_replayed(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.evaluation.evaluator import Evaluator, Streaming
+from nasgym.evaluation.evaluator import Evaluator
 from nasgym.execution import machine
 from nasgym.spaces import ConvArchitecture, ConvLayer
 from nasgym.training.image.evaluator import ImageEvaluator
@@ -43,7 +43,7 @@ def test_children_are_trained_in_order_and_a_bad_one_is_data(evaluator: ImageEva
 def test_the_bits_do_not_depend_on_where_and_with_whom_a_child_is_trained(
     evaluator: ImageEvaluator,
 ) -> None:
-    together = dict(evaluator.stream(GOOD))
+    together = evaluator.evaluate(GOOD)
     here = ImageEvaluator(workers=0, **SMALL)
     assert here.context == evaluator.context
     alone = [here.evaluate([architecture])[0] for architecture in reversed(GOOD)]
@@ -51,9 +51,8 @@ def test_the_bits_do_not_depend_on_where_and_with_whom_a_child_is_trained(
     assert len(set(map(bits, alone))) == 3
 
 
-def test_it_is_an_evaluator_that_streams_and_knows_its_images(evaluator: ImageEvaluator) -> None:
-    checked: Evaluator = evaluator
-    assert isinstance(checked, Streaming)
+def test_it_is_an_evaluator_that_knows_its_images(evaluator: ImageEvaluator) -> None:
+    assert isinstance(evaluator, Evaluator)
     assert evaluator.input_shape == (1, 8, 8)
     assert evaluator.outputs == 10
     assert ImageEvaluator(workers=0, image_size=4, **SMALL).input_shape == (1, 4, 4)

@@ -16,7 +16,7 @@ import pytest
 from nasgym.archive import Trial
 from nasgym.benchmarks.measurement import Effort
 from nasgym.benchmarks.speed.speed import MEASUREMENTS
-from nasgym.environments.study import Task
+from nasgym.environments.study import Study
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.execution.actor import ActorFailed, ActorLost
 from nasgym.execution.actors import place
@@ -184,7 +184,7 @@ def test_a_search_that_loses_a_node_ends_as_if_it_had_not(
     plan = Plan("NAS-Digits-v0", "random", 12, num_envs=6, workers=2, env_options=options)
     Run(tmp_path / "here", plan).search()
 
-    def listeners(task: Task) -> list[Any]:
+    def listeners(study: Study) -> list[Any]:
         def listen(trial: Trial) -> None:
             if trial.number == 5:  # the last of a wave: the next one is in training then
                 threading.Timer(0.4, nodes.unplug).start()

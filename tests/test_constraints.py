@@ -10,6 +10,7 @@ import pytest
 from nasgym import Evaluation, NASVectorEnv
 from nasgym.archive import Archive
 from nasgym.evaluation.constraints import CostLimits, refused
+from nasgym.evaluation.evaluator import as_evaluator
 from nasgym.evaluation.rewards import REWARDS, CostWeightedReward, accuracy
 from nasgym.networks import flops, parameters
 from nasgym.search.plan import Plan, SearchError
@@ -63,7 +64,9 @@ def test_a_weight_that_makes_no_sense_is_named(options: dict[str, Any], message:
 
 
 def test_a_cost_that_is_not_measured_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'latency' cannot be weighed.*reports flops$"):
+    with pytest.raises(
+        ValueError, match=r"'latency' is not reported by the evaluator; reported costs: flops$"
+    ):
         CostWeightedReward(accuracy, "latency", target=1.0)(child(flops=3))
 
 
@@ -81,7 +84,9 @@ class Sized(Numbers):
 
 def test_a_child_beyond_a_limit_is_declared_and_not_trained() -> None:
     inner = Sized()
-    evaluations = CostLimits(inner, {"parameters": 2000}).evaluate([[1] * 3, [1], [1] * 2, [2] * 4])
+    evaluations = CostLimits(as_evaluator(inner), {"parameters": 2000}).evaluate(
+        [[1] * 3, [1], [1] * 2, [2] * 4]
+    )
     assert inner.asked == [[1], [1] * 2]
     assert [each.status for each in evaluations] == ["invalid", "ok", "ok", "invalid"]
     assert evaluations[1:3] == Numbers().evaluate([[1], [1] * 2])

@@ -1,21 +1,23 @@
 """Estimates: linear in all that is trained, weighted by ceiling, from a real probe."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
-from nasgym import Evaluation, NASEnv
+from nasgym import Evaluation
 from nasgym.commands.main import main
+from nasgym.environments.ceiling import Ceiling
+from nasgym.environments.registry import problem
 from nasgym.search import estimate as cost
-from nasgym.search.estimate import Cost, duration, fidelity_of, mean_work, probe
+from nasgym.search.estimate import Cost, duration, mean_work, probe
 from nasgym.search.plan import Plan, SearchError
 from nasgym.spaces import ConvSpace
+from nasgym.training.evaluator import TrainingEvaluator
 from tests.command_line import assert_mistake, run
 
 BASE = Cost(children=10, epochs=5, samples=720, seconds_a_sample=0.5, workers=2, device="cpu")
@@ -43,23 +45,22 @@ def test_cost_for_a_reader() -> None:
     assert duration(1234.5 * 365.25 * 86400) == "1,200 years"
 
 
-class Clock:
-    """Takes a second to start, and two for each of 100 samples and unit of work, here layers."""
+class Clock(TrainingEvaluator):
+    """Takes a second to start, and two for each of 100 samples a step and unit of work: layers."""
 
-    context = '{"device": "cpu"}'
-    seen: list[int] = []  # noqa: RUF012
+    def __init__(self, status: str = "ok") -> None:
+        self.status, self.steps = status, list[int]()
 
-    def __init__(self, epochs: int = 5, status: str = "ok") -> None:
-        self.epochs, self.status = epochs, status
+    def work(self, architecture: Any) -> float:
+        return float(len(architecture.layers))
 
-    def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
-        return [self.one(len(architecture.layers)) for architecture in architectures]
+    def probe(self, architectures: Sequence[Any], steps: int) -> list[Evaluation]:
+        self.steps.append(steps)
+        return [self._one(self.work(each), 100 * steps) for each in architectures]
 
-    def one(self, layers: int) -> Evaluation:
-        self.seen.append(self.epochs)
+    def _one(self, layers: float, samples: int) -> Evaluation:
         if self.status != "ok":
             return Evaluation(status=self.status, error="first line\nno such device")
-        samples = 100 * self.epochs
         return Evaluation(0.5, seconds=1 + 2 * samples * layers, metrics={"samples": samples})
 
 
@@ -70,61 +71,61 @@ def layers(architecture: Any) -> float:
     return float(len(architecture.layers))
 
 
-@pytest.fixture
-def clock_env() -> Iterator[str]:
-    def make(**options: Any) -> NASEnv:
-        return NASEnv(SPACE, Clock(**options))
-
-    gym.register("NAS-Clock-v0", entry_point=make)
-    Clock.seen.clear()
-    yield "NAS-Clock-v0"
-    del gym.registry["NAS-Clock-v0"]
-
-
 def test_work_is_weighted_by_ceiling() -> None:
-    env = NASEnv(SPACE, Clock(), grow_by=2, grow_every=10)
-    rng = np.random.default_rng(0)
-    assert mean_work(env, 10, layers, rng) == 1
-    assert mean_work(env, 14, layers, rng) == pytest.approx((10 * 1 + 4 * 3) / 14)
-    assert mean_work(env, 100, layers, rng) == pytest.approx((10 * 1 + 10 * 3 + 80 * 4) / 100)
-    assert env.study.trials == 0
-    assert mean_work(NASEnv(SPACE, Clock()), 5000, layers, rng) == 1
+    growing, rng = Ceiling(SPACE, grow_by=2, grow_every=10), np.random.default_rng(0)
+    assert mean_work(growing, 10, layers, rng) == 1
+    assert mean_work(growing, 14, layers, rng) == pytest.approx((10 * 1 + 4 * 3) / 14)
+    assert mean_work(growing, 100, layers, rng) == pytest.approx((10 * 1 + 10 * 3 + 80 * 4) / 100)
+    assert mean_work(Ceiling(SPACE), 5000, layers, rng) == 1
 
 
-def test_a_probe_counts_neither_start_nor_validation(clock_env: str) -> None:
-    rng = np.random.default_rng(0)
+def test_a_probe_does_not_count_the_start() -> None:
+    rng, clock = np.random.default_rng(0), Clock()
     children = [*cost.draw(SPACE, rng, 2), *cost.draw(SPACE.with_layers(3), rng, 2)]
-    assert probe(clock_env, {}, children, layers) == pytest.approx(2)
-    assert Clock.seen == [1] * 4 + [4] * 4
+    assert probe(clock, children) == pytest.approx(2)
+    assert clock.steps == [cost.PROBE_STEPS, cost.PROBE_STEPS + 1]
 
 
 @pytest.mark.parametrize("status", ["oom", "exception"])
-def test_a_probe_whose_children_fail_says_why(clock_env: str, status: str) -> None:
+def test_a_probe_whose_children_fail_says_why(status: str) -> None:
     children = cost.draw(SPACE, np.random.default_rng(0), 2)
     with pytest.raises(SearchError, match=f"{status}, no such device"):
-        probe(clock_env, {"status": status}, children, layers)
+        probe(Clock(status), children)
 
 
 @pytest.mark.parametrize(
-    ("options", "epochs", "samples", "train_size"),
+    ("env", "options", "epochs", "samples"),
     [
-        ({"data": "digits"}, 5, 500, 64),
-        ({"data": "digits", "epochs": 9, "train_size": 50}, 9, 50, 50),
-        ({"data": "digits", "recipe": "paper"}, 50, 500, 128),
-        ({"corpus": "documentation", "train_size": 5000, "recipe": "paper"}, 35, 5000, 1420),
-        ({"corpus": "documentation", "train_size": 5000, "epochs": 2}, 2, 5000, 1000),
+        ("NAS-Digits-v0", {}, 5, 500),
+        ("NAS-Digits-v0", {"epochs": 9, "train_size": 50}, 9, 50),
+        ("NAS-Digits-v0", {"recipe": "paper"}, 50, 500),
+        ("NAS-Text-v0", {"train_size": 5000, "recipe": "paper"}, 35, 5000),
+        ("NAS-Text-v0", {"train_size": 5000, "epochs": 2}, 2, 5000),
     ],
 )
-def test_fidelity(options: Mapping[str, Any], epochs: int, samples: int, train_size: int) -> None:
-    fidelity = fidelity_of(options)
-    assert (fidelity.epochs, fidelity.samples) == (epochs, samples)
-    assert fidelity.shortened["train_size"] == train_size
+def test_an_evaluator_knows_how_much_a_child_trains(
+    env: str, options: Mapping[str, Any], epochs: int, samples: int
+) -> None:
+    evaluator = problem(env, {**options, "workers": 0}).evaluator()
+    assert isinstance(evaluator, TrainingEvaluator)
+    assert (evaluator.epochs, evaluator.samples) == (epochs, samples)
+
+
+@pytest.mark.parametrize("env", ["NAS-Digits-v0", "NAS-Text-v0"])
+def test_a_probe_ends_after_its_steps(env: str) -> None:
+    options = problem(env, {"workers": 0, "device": "cpu"})
+    evaluator = options.evaluator()
+    assert isinstance(evaluator, TrainingEvaluator)
+    children = cost.draw(options.search_space(), np.random.default_rng(0), 1)
+    (short,), (long,) = evaluator.probe(children, 2), evaluator.probe(children, 6)
+    assert (short.status, long.status) == ("ok", "ok")
+    assert long.metrics["samples"] == 3 * short.metrics["samples"]
 
 
 def test_no_more_children_at_a_time_than_a_wave(monkeypatch: pytest.MonkeyPatch) -> None:
     probed: list[int] = []
 
-    def two(env: str, options: Any, children: Sequence[Any], work: Any) -> float:
+    def two(evaluator: Any, children: Sequence[Any]) -> float:
         probed.append(len(children))
         return 2.0
 

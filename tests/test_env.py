@@ -15,7 +15,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents.random_search import RandomSearch
-from nasgym.environments.study import BudgetSpent, ReplayError
+from nasgym.environments.budget import BudgetSpent
+from nasgym.environments.replay import ReplayError
 from nasgym.spaces import PRESETS, ConvSpace
 from tests.spaces import Numbers, Stack
 
@@ -28,7 +29,7 @@ def episode(
     _, info = env.reset()
     actions = []
     while True:
-        legal = np.flatnonzero(info["action_mask"]) if masked else np.arange(env.study.actions)
+        legal = np.flatnonzero(info["action_mask"]) if masked else np.arange(env.action_space.n)
         actions.append(int(rng.choice(legal)))
         _, reward, terminated, truncated, info = env.step(np.int64(actions[-1]))
         assert not truncated
@@ -259,6 +260,6 @@ def test_gymnasiums_own_vector_environments_agree() -> None:
     rng = np.random.default_rng(0)
     native.reset(), generic.reset()
     for _ in range(3 * native.episode_length):
-        actions = rng.integers(native.study.actions, size=3)
+        actions = rng.integers(native.single_action_space.n, size=3)
         for ours, theirs in zip(native.step(actions)[:4], generic.step(actions)[:4], strict=True):
             assert np.array_equal(ours, theirs)

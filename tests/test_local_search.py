@@ -8,7 +8,7 @@ import pytest
 
 from nasgym import Decision, Evaluation, NASVectorEnv
 from nasgym.agents.local_search import LocalSearch
-from nasgym.evaluation.evaluator import Evaluator
+from nasgym.evaluation.evaluator import EvaluatesBatches
 from nasgym.spaces import ConvSpace
 from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.testing import check_agent
@@ -42,7 +42,12 @@ class Smooth:
 
 
 def search(
-    space: SearchSpace, evaluator: Evaluator, budget: int, *, seed: int = 0, num_envs: int = 1
+    space: SearchSpace,
+    evaluator: EvaluatesBatches,
+    budget: int,
+    *,
+    seed: int = 0,
+    num_envs: int = 1,
 ) -> NASVectorEnv:
     envs = NASVectorEnv(space, evaluator, num_envs)
     LocalSearch(seed).search(envs, budget)

@@ -12,9 +12,9 @@ from nasgym.agents import make
 from nasgym.agents.reinforce.asynchronous import PRESETS, Settings
 from nasgym.commands.main import main
 from nasgym.commands.search import Search
-from nasgym.environments.registry import IMAGE_OPTIONS, TEXT_OPTIONS
+from nasgym.environments.problems import ImageOptions, TextOptions
 from nasgym.search import estimate as cost
-from nasgym.search.paper import SEARCHES, SPENT, filled
+from nasgym.search.paper import COSTS, SEARCHES, filled
 from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 from nasgym.spaces import ConvSpace, RecurrentSpace
@@ -31,13 +31,13 @@ QUICK = {
 @pytest.mark.parametrize("name", SEARCHES)
 def test_every_option_is_written_out_and_known(name: str) -> None:
     plan = SEARCHES[name]
-    known = TEXT_OPTIONS if "corpus" in plan.options else IMAGE_OPTIONS
-    assert set(plan.env_options) <= set(known)
+    known = TextOptions if "corpus" in plan.options else ImageOptions
+    assert set(plan.env_options) <= set(known.types())
     assert {"recipe", "epochs", "reward"} <= set(plan.env_options)
     assert {"lr", "hidden", "batch"} <= set(plan.agent_options)
     make(plan.agent, plan.seed, **plan.agent_options)
     assert json.loads(json.dumps(plan.env_options)) == plan.env_options
-    assert set(SPENT) == set(SEARCHES)
+    assert set(COSTS) == set(SEARCHES)
 
 
 def environment(name: str) -> Any:
@@ -56,7 +56,7 @@ def test_cifar10_is_the_paper_s() -> None:
     assert options["reward"] == "accuracy_cubed" and options["epochs"] == 50
     assert IMAGE_RECIPES[options["recipe"]].judged_epochs == 5
     with environment("paper-cifar10") as env:
-        assert env.base_space == ConvSpace(
+        assert env.study.ceiling.space == ConvSpace(
             layers=6,
             max_layers=20,
             filter_heights=(1, 3, 5, 7),
@@ -66,8 +66,8 @@ def test_cifar10_is_the_paper_s() -> None:
         )
         ceilings = []
         for begun in range(0, plan.children, 1600):
-            env.resume(begun)
-            ceilings.append(env.space.layers)
+            env.study.resume(begun)
+            ceilings.append(env.study.space.layers)
     assert ceilings == [6, 8, 10, 12, 14, 16, 18, 20]
 
 
@@ -83,16 +83,16 @@ def test_ptb_is_the_paper_s() -> None:
     recipe = TEXT_RECIPES[options["recipe"]]
     assert recipe.layers == 2 and recipe.embedding_dropout > 0 and recipe.recurrent_dropout > 0
     with environment("paper-ptb") as env:
-        space = env.base_space
+        space = env.study.ceiling.space
     assert isinstance(space, RecurrentSpace)
     assert (space.max_length, space.size) == (34, 8**16 * 15**2)
 
 
 def test_what_it_cost_the_authors() -> None:
-    assert SPENT["paper-cifar10"].hours == 537_600
-    assert "537,600 GPU-hours, 800 children" in SPENT["paper-cifar10"].text()
-    assert SPENT["paper-ptb"].hours is None
-    assert "not stated, 400 children" in SPENT["paper-ptb"].text()
+    assert COSTS["paper-cifar10"].hours == 537_600
+    assert "537,600 GPU-hours, 800 children" in COSTS["paper-cifar10"].text()
+    assert COSTS["paper-ptb"].hours is None
+    assert "not stated, 400 children" in COSTS["paper-ptb"].text()
 
 
 def plan_of(folder: Path, **options: Any) -> Plan:
@@ -108,8 +108,8 @@ def test_options_override_one_by_one(tmp_path: Path) -> None:
         children=20,
         seed=3,
         workers=2,
-        set=("epochs=2",),
-        agent_set=("lr=0.01",),
+        set=(("epochs=2",),),
+        agent_set=(("lr=0.01",),),
     )
     assert (plan.children, plan.seed, plan.workers, plan.num_envs) == (20, 3, 2, 8)
     assert plan.env_options == {**paper.env_options, "epochs": 2}

@@ -111,7 +111,7 @@ def test_the_papers_settings() -> None:
     ) == (2, 1600, 6, 20)
     assert env.episode_length == 33
     assert env.observation_space.shape == (250,)
-    assert env.study.actions == 4
+    assert env.action_space.n == 4
 
 
 def test_masks_are_found_through_wrappers() -> None:

@@ -90,7 +90,7 @@ class NASEnv(gym.Env[NDArray[np.integer[Any]], np.int64]):
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012
 
-    num_envs = 1
+    action_space: spaces.Discrete
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -50,6 +51,8 @@ class NASVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
         "render_fps": 1,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
+
+    single_action_space: spaces.Discrete
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from nasgym.archive import Trial
-from nasgym.environments.study import Task
+from nasgym.environments.study import Study
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
 from tests.faults.table import Seen
@@ -84,7 +84,7 @@ def test_f34_nodes_come_and_go(nodes: Nodes, tmp_path: Path, seen: Seen) -> None
     Run(tmp_path / "here", plan).search()
     timers: list[threading.Timer] = []
 
-    def listeners(task: Task) -> list[Any]:
+    def listeners(study: Study) -> list[Any]:
         def listen(trial: Trial) -> None:
             if trial.number in (5, 17, 29):  # the last of a wave: the next is in training then
                 timers.append(threading.Timer(0.4, nodes.unplug))

@@ -67,7 +67,12 @@ def test_f26_wrong_actions_are_refused_and_change_nothing(seen: Seen) -> None:
         unchanged(env, lambda env=env: env.step(np.int64(0)), ResetNeeded)  # type: ignore[misc]
         env.reset()
         env.step(np.int64(1))
-        wrong = [*NO_ACTIONS, env.study.actions, np.int64(env.study.actions), np.uint64(2**64 - 1)]
+        wrong = [
+            *NO_ACTIONS,
+            env.action_space.n,
+            np.int64(env.action_space.n),
+            np.uint64(2**64 - 1),
+        ]
         for action in wrong:
             unchanged(env, lambda env=env, action=action: env.step(action), InvalidAction)  # type: ignore[misc]
         for options in ({"layers": 99}, {"layers": 0}, {"depth": 2}, {"layers": "two"}):
@@ -91,12 +96,14 @@ def test_f26_wrong_waves_are_refused_and_masked_actions_are_folded(seen: Seen) -
         with pytest.raises(ResetNeeded):
             envs.step(np.array([0, 0]))
         first = envs.reset()[0]
-        wrong: list[Any] = [[one, 0] for one in (-1, envs.study.actions, 10**18, 0.5, "0", None)]
+        wrong: list[Any] = [
+            [one, 0] for one in (-1, envs.single_action_space.n, 10**18, 0.5, "0", None)
+        ]
         wrong += [[0], [0, 0, 0], [[0, 0]], 0, None, "00", [], [True, False]]
         wrong += [
             np.array([0.0, 1.0]),
             np.array([0, -1]),
-            np.array([0, envs.study.actions], np.uint8),
+            np.array([0, envs.single_action_space.n], np.uint8),
         ]
         for actions in wrong:
             with pytest.raises(InvalidAction) as error:
@@ -107,7 +114,7 @@ def test_f26_wrong_waves_are_refused_and_masked_actions_are_folded(seen: Seen) -
         single.reset()
         while single._steps < single.episode_length:
             legal = int(single.action_masks().sum())
-            action = single.study.actions - 1  # beyond the mask of most decisions
+            action = single.action_space.n - 1  # beyond the mask of most decisions
             written = single.step(np.int64(action))[0]
             place = single._steps - 1
             assert written[place] in (0, action % legal + 1)
@@ -190,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
         legal = np.flatnonzero(self.info["action_mask"])
         assert (self.env.action_masks() == self.info["action_mask"]).all()
         assert (legal == np.arange(len(legal))).all()
-        action = choice % len(legal) if masked else choice % self.env.study.actions
+        action = choice % len(legal) if masked else choice % self.env.action_space.n
         observation, reward, terminated, truncated, self.info = self.env.step(np.int64(action))
         place = len(self.string)
         assert observation[place] in (0, action % len(legal) + 1)

@@ -9,6 +9,7 @@ from nasgym.data.packed import pack
 from nasgym.execution.placement import Placement
 from nasgym.networks import flops, parameters
 from nasgym.training.evaluator import TrainingEvaluator
+from nasgym.training.image.recipe import IMAGE_RECIPES
 from nasgym.training.recipes import check_whole_numbers, recipe_named
 
 JOB = "nasgym.training.image.job:job"
