@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from nasgym.commands.flags import OptionPairs
 from nasgym.environments.problems import ImageOptions
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import zoo
@@ -49,7 +48,7 @@ class Cells:
     """Number of random cells of base 8."""
     workers: int | None = None
     """Children trained at the same time. [one per core]"""
-    set: OptionPairs = ()
+    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
     """Training options, such as train_size=100000 parameters=1000000."""
 
     def main(self) -> None:
@@ -80,7 +79,7 @@ class Skips:
     """Seeds 0, 1, ... of each network; they also decide which images are for validation."""
     workers: int | None = None
     """Children trained at the same time. [one per core]"""
-    set: OptionPairs = ()
+    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
     """Training options that differ from the run's, such as epochs=20."""
 
     def main(self) -> None:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasgym import NASVectorEnv
 from nasgym.agents import make
 from nasgym.archive import Trial
 from nasgym.benchmarks.scale.simulation import SimulatedEvaluator, VirtualBackend
 from nasgym.benchmarks.workloads import TWENTY_TOKENS
+from nasgym.environments.vector import NASVectorEnv
 from nasgym.search.paper import SEARCHES
 from nasgym.spaces import ConvSpace
 from nasgym.spaces.base import SearchSpace

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from nasgym import Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents import make
 from nasgym.agents.controller.controller import Controller
 from nasgym.agents.model_based.model_based import ModelBased
@@ -22,6 +21,9 @@ from nasgym.archive import Trial
 from nasgym.benchmarks.measurement import Effort, Measurement, Work, least_times, time_with_children
 from nasgym.benchmarks.speed import naive
 from nasgym.benchmarks.workloads import TWENTY_TOKENS
+from nasgym.environments.env import NASEnv
+from nasgym.environments.vector import NASVectorEnv
+from nasgym.evaluation.evaluation import Evaluation
 from nasgym.spaces import ConvSpace, NASBench201Space
 from nasgym.spaces.base import Tokens
 
