@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgym.networks.unrolling import ACTIVATIONS, COMBINATIONS, unroll
+from nasgym.networks.operations import ACTIVATIONS, COMBINATIONS
+from nasgym.networks.unrolling import unroll
 from nasgym.spaces.recurrent import LSTMArchitecture, Node, RecurrentArchitecture
 
 State = tuple[Tensor, Tensor]
