@@ -1,4 +1,4 @@
-"""Dense blocks and pooling at fixed places: the third space of the paper."""
+"""Dense blocks and pooling at fixed positions: the third space of the paper."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def convolutions(architecture: ConvArchitecture) -> list[ConvLayer]:
 
 
 def decoded(*rows: ConvLayer, space: ConvSpace) -> ConvArchitecture:
-    """Return what a string of these rows means, by way of the same space without blocks."""
+    """Return the network of a string of these rows, encoded in the same space without blocks."""
     plain = replace(space, block_layers=1, pools_after=(), extra_filters=0)
     return space.decode(plain.encode(ConvArchitecture(rows)))
 

@@ -1,4 +1,4 @@
-"""Exports: a file gives the outputs of the network, and one that does not is not left behind."""
+"""Exports: the file gives the outputs of the network; a file that does not is deleted."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_file_speaks_a_text_token_by_token(tmp_path: Path) -> None:
 
 
 class Forgetful(nn.Module):
-    """Is another network each time that it is looked at."""
+    """Gives another output at every call."""
 
     def __init__(self) -> None:
         super().__init__()

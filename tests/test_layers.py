@@ -1,4 +1,4 @@
-"""Layer types: their grammar, and what they compute."""
+"""Layer types: their grammar, and their computation."""
 
 import itertools
 import re
@@ -215,7 +215,7 @@ def test_canonical_form_tells_types_apart_and_keeps_the_learning_rate() -> None:
 
 
 def applied(layer: Layer, maps: Tensor) -> Tensor:
-    """Return what the module of `layer` makes of one image (channels, rows, columns)."""
+    """Return the output of the module of `layer` for one image (channels, rows, columns)."""
     (wired,) = wire(ConvArchitecture((layer,)), tuple(maps.shape)).layers
     result: Tensor = module(layer, wired).double()(maps[None])[0]
     assert result.shape == (wired.operation.channels, *wired.size)

@@ -81,6 +81,20 @@ def test_with_all_connections_the_classifier_reads_the_last_layer() -> None:
     assert wire(architecture).features == 4
 
 
+def test_a_network_is_wired_once_for_all_its_costs() -> None:
+    architecture = ConvArchitecture((ConvLayer(3, 3, 4), ConvLayer(3, 3, 4, inputs=(1,))))
+    assert wire(architecture, [1, 8, 8]) is wire(architecture, (1, 8, 8))
+    assert wire(architecture, (1, 8, 8)) is not wire(architecture, (1, 9, 8))
+
+
+def test_a_size_that_only_equals_a_whole_number_is_refused() -> None:
+    """1, 1.0 and True are equal, so a wiring must not be remembered by equality."""
+    wire(ConvArchitecture((ConvLayer(1, 1, 1),)))
+    for one in (True, 1.0):
+        with pytest.raises(ValueError, match="filters must be a whole number from 1"):
+            wire(ConvArchitecture((ConvLayer(1, 1, one),)))  # type: ignore[arg-type]
+
+
 def test_order_of_the_inputs_does_not_matter() -> None:
     assert wire(five_layers((), (), (2, 1))) == wire(five_layers((), (), (1, 2)))
 
@@ -139,7 +153,7 @@ def test_bad_number_of_outputs_is_an_error(work: object) -> None:
 
 
 def reference_convolution(maps: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """Return a SAME convolution, worked out weight by weight for each output."""
+    """Return a SAME convolution, computed weight by weight for each output."""
     weight, strides = convolution.weight, convolution.stride
     filters, sizes = weight.shape[2:], maps.shape[1:]
     out = [ceil(sizes[axis] / strides[axis]) for axis in (0, 1)]

@@ -1,4 +1,4 @@
-"""`nasgym show` of what was published, names beside paths, and of the front of a run."""
+"""`nasgym show`: names of the zoo, files, and the front of a run."""
 
 import json
 from collections.abc import Sequence
