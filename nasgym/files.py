@@ -70,10 +70,10 @@ class ProcessLock:
     its parent's lock and cannot release it.
     """
 
-    # Not `filelock`: in 3.20, a forked child that deletes its copy unlocks the parent's lock, and a
-    # process that finds the file locked erases its content, the owner.
+    # Not `filelock`: in 3.20.3, which pyproject.toml admits, a forked child that deletes its copy
+    # unlocks its parent's lock, and a process that finds the file locked erases the owner in it.
 
-    _file = -1
+    _file = -1  # `__del__` runs even if the lock was not taken
 
     def __init__(self, path: Path, owner: Path | None = None) -> None:
         """Lock the file at `path`, creating it, and write this process's id to `owner`.
@@ -84,15 +84,16 @@ class ProcessLock:
         """
         self.path, self.owner = path, owner or path
         self._process = os.getpid()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.owner.write_text(str(self._process))
         except BaseException as error:
-            self.release()
+            os.close(file)
             if isinstance(error, BlockingIOError):
                 raise LockHeldError(self._read_owner()) from None
             raise
+        self._file = file
 
     def _read_owner(self) -> str:
         try:
