@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from nasgym.archive import Trial
-from nasgym.benchmarks.leaderboard.document import WORDS
+from nasgym.benchmarks.leaderboard.document import WORDS, to_html
 from nasgym.benchmarks.leaderboard.entries import EntryResult, LeaderboardEntry
 from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
 from nasgym.benchmarks.leaderboard.standings import checkpoints, overall, task_standing
@@ -27,7 +27,7 @@ AGENT = (EXAMPLES / "hill_climber.py").read_text()
 TASK = (EXAMPLES / "towers.py").read_text()
 
 TRAINED = '''
-"""Numbers that are learned in no time or, so that there is time to kill them, in a moment."""
+"""A task whose children take no time, or TRAIN_FOR seconds, so that a test can kill them."""
 
 import os
 import time
@@ -56,7 +56,7 @@ class Broken:
         pass
 
     def search(self, env, budget):
-        print("something that no protocol may stumble over")
+        print("output that must not disturb the protocol")
         raise RuntimeError("this agent is broken")
 '''
 
@@ -67,7 +67,7 @@ CLIMBER = "hill_climber:HillClimber:restart=0.2"
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with modules of somebody else's: an agent and two tasks."""
+    """A folder with third-party modules: an agent and two tasks."""
     folder = tmp_path_factory.mktemp("foreign")
     for name, text in {"hill_climber": AGENT, "towers": TASK, "trained": TRAINED}.items():
         (folder / f"{name}.py").write_text(text)
@@ -81,7 +81,7 @@ def _installed(foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def board(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
-    """A leaderboard that was played and written."""
+    """A leaderboard whose runs are finished and whose files are written."""
     out = tmp_path_factory.mktemp("board")
     board = Leaderboard((TABLE, NOISY, TRAINED_TASK), ("random", CLIMBER), 4, 12, out)
     with pytest.MonkeyPatch.context() as patch:
@@ -128,9 +128,9 @@ def test_scores_are_those_of_the_archives(board: Leaderboard) -> None:
         assert float(row["children_seconds"]) == 60 * int(row["unique"])
 
 
-def test_noise_is_another_in_each_run_and_only_where_there_is_any(board: Leaderboard) -> None:
+def test_noise_differs_between_runs_of_noisy_tasks_only(board: Leaderboard) -> None:
     def most_rewards(task: str) -> int:
-        """Return the most different rewards of one string in the runs on `task`."""
+        """Return the largest number of different rewards of one string on `task`."""
         found: dict[tuple[int, ...], set[float]] = {}
         for entry in board.entries():
             if entry.task == task:
@@ -142,7 +142,7 @@ def test_noise_is_another_in_each_run_and_only_where_there_is_any(board: Leaderb
     assert most_rewards(NOISY) > 1
 
 
-def test_without_a_table_regret_is_against_the_best_that_was_found(board: Leaderboard) -> None:
+def test_without_a_table_regret_is_against_the_best_child_found(board: Leaderboard) -> None:
     final = [float(row["regret_8"]) for row in rows(board) if row["task"] == TRAINED_TASK]
     assert min(final) == 0.0
 
@@ -158,6 +158,12 @@ def test_pages_name_every_agent_and_the_command(board: Leaderboard) -> None:
     assert all("<svg" in (board.out / figure).read_text() for figure in figures)
     assert "<script" not in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_html_in_text_is_escaped_and_line_breaks_are_kept() -> None:
+    page = to_html("title", "Mine <script>alert(1)</script> | 1<br>[0, 2]", [])
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "1<br>[0, 2]" in page
 
 
 def test_nothing_is_run_again_and_words_are_kept(
@@ -177,7 +183,7 @@ def test_nothing_is_run_again_and_words_are_kept(
     assert "<p>Written by <em>hand</em>.</p>" in (board.out / "leaderboard.html").read_text()
 
 
-def test_a_larger_budget_goes_on_and_a_smaller_one_cuts(
+def test_a_larger_budget_resumes_and_a_smaller_one_cuts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = LeaderboardEntry(TABLE, "random", 0, 12)
@@ -193,7 +199,7 @@ def test_a_larger_budget_goes_on_and_a_smaller_one_cuts(
     assert len(trials(entry, tmp_path)) == 30
 
 
-def test_broken_agent_is_told_and_stops_no_other(
+def test_broken_agent_is_reported_and_stops_no_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--tasks", TABLE, "--agents", "trained:Broken", "random"]
@@ -218,7 +224,7 @@ def test_broken_agent_is_told_and_stops_no_other(
         (["--agents", "random", "random"], "each once"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_run(
+def test_mistakes_are_reported_before_any_run(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual = ["--tasks", TABLE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path)]
@@ -239,7 +245,7 @@ def test_kill_loses_nothing_and_changes_nothing(foreign: Path, tmp_path: Path) -
     time.sleep(0.5)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    for folder in folders:  # the players end with their parent
+    for folder in folders:  # the processes end with their parent
         with FileLock(folder / "search.lock", timeout=10):
             pass
     before = strings(board)
@@ -259,7 +265,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("waited for too long")
+    raise AssertionError("the condition never came true")
 
 
 def strings(board: Leaderboard) -> list[list[tuple[int, ...]]]:
@@ -274,7 +280,7 @@ def result(*steps: tuple[int, float], optimum: float | None = 0.9) -> EntryResul
     return EntryResult(4, 4, 0, steps, optimum, mean, 0.4, 240.0)
 
 
-def test_trace_holds_what_was_recommended() -> None:
+def test_trace_holds_the_recommended_values() -> None:
     assert result((2, 0.5), (4, 0.7)).trace().tolist() == [0.0, 0.5, 0.5, 0.7]
 
 
@@ -293,7 +299,7 @@ def test_standing_of_hand_made_runs() -> None:
     assert first.regret(4).low == pytest.approx(0) and first.regret(4).high == pytest.approx(20)
 
 
-def test_agents_that_miss_a_table_are_not_ranked_over_all() -> None:
+def test_agents_without_all_tables_are_not_ranked_overall() -> None:
     runs = [result((1, 0.9)), result((1, 0.7))]
     one = task_standing("one", {"random": runs, "mine": runs})
     two = task_standing("two", {"random": runs})

@@ -1,4 +1,4 @@
-"""The published protocol: seconds charged and stopped at, the judge, and the REINFORCE table."""
+"""The published protocol: its budget in seconds, its score, and the REINFORCE agent."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ HAVE_TABLE = (data_folder() / "nas-bench-201.csv.gz").is_file()
 
 
 def synthetic() -> Table:
-    """Return a table in which every child takes 100 s and the most paid has the lowest test."""
+    """Return a table where every child takes 100 s and the highest reward has the lowest test."""
     reward = np.linspace(0.1, 0.9, SPACE.size)
     return Table(
         name="synthetic",
@@ -49,14 +49,14 @@ def trial(tokens: Tokens, reward: float) -> Trial:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_seconds_end_a_search_and_the_reward_chooses(name: str) -> None:
-    """The child that passes the limit counts; the judge is the test accuracy of the best paid."""
+    """The child that exceeds the limit counts; the best reward's test accuracy is the score."""
     found = search_score(AGENTS[name](0), synthetic(), seconds=950)
     assert found.children == 10
     assert found.different <= 10
-    assert found.test < 50  # the best of ten strings is paid more than 0.5
+    assert found.test < 50  # the best of ten strings has a reward above 0.5
 
 
-def test_repeats_are_charged() -> None:
+def test_repeats_cost_seconds() -> None:
     table = synthetic()
     agent = LogitTable(lr=5.0)  # soon samples one string only
     found = search_score(agent, table, seconds=20_000)
@@ -104,7 +104,7 @@ def test_a_missing_table_is_one_line(
 
 @pytest.mark.skipif(not HAVE_TABLE, reason="the table of NAS-Bench-201 is not in the data folder")
 def test_a_few_runs_land_near_the_published_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    """Within four standard errors of so few runs; the command's 100 land within 0.15 points."""
+    """Within four standard errors of four runs; the command's 100 land within 0.15 points."""
     table = tables.load("nas-bench-201", dataset="cifar10", epochs=12)
     for name, (mean, deviation) in PUBLISHED["cifar10"].items():
         tests = [

@@ -1,4 +1,4 @@
-"""Scale: the virtual clock is right, and a driver's searches on it are what theory expects."""
+"""The virtual clock is right, and searches on it behave as theory predicts."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from nasgym.benchmarks.scale.scale import SCENARIOS, harmonic, picture, table
 from nasgym.benchmarks.scale.simulation import DURATIONS, SimulatedEvaluator, VirtualBackend
 
 FREE = Scenario("random", 8, 160, asynchronous=True, driver_counts=False)
-"""A search on a clock that only children move on."""
+"""A search on a clock that only children advance."""
 
 
 @pytest.mark.parametrize(("children", "rounds"), [(1, 1), (8, 1), (9, 2), (40, 5)])
@@ -25,7 +25,7 @@ def test_children_of_one_length_take_whole_rounds(children: int, rounds: int) ->
 
 
 @pytest.mark.parametrize("workers", [8, 80])
-def test_exponential_waves_are_utilised_as_expected(workers: int) -> None:
+def test_exponential_waves_have_the_expected_utilisation(workers: int) -> None:
     backend = VirtualBackend(workers, seed=3)
     waves = 4_000 // workers
     for wave in range(waves):
@@ -46,7 +46,7 @@ def test_workers_are_never_idle_while_a_search_is_asynchronous() -> None:
     assert np.mean(ages) == pytest.approx(7.0, abs=0.3)
 
 
-def test_the_same_seed_is_the_same_search_and_waves_are_slower() -> None:
+def test_a_seed_repeats_the_search_and_waves_are_slower() -> None:
     once, again = (simulate(FREE, None, seed=1) for _ in range(2))
     other = simulate(FREE, None, seed=2)
     assert (once.virtual, once.staleness) == (again.virtual, again.staleness)
@@ -55,7 +55,7 @@ def test_the_same_seed_is_the_same_search_and_waves_are_slower() -> None:
     assert waves.virtual > 2 * once.virtual and waves.staleness == {}
 
 
-def test_the_time_of_a_driver_passes_on_the_clock() -> None:
+def test_driver_time_passes_on_the_virtual_clock() -> None:
     spent = iter(range(0, 1_000, 10))
     backend = VirtualBackend(2, durations="constant", driver=lambda: float(next(spent)))
     backend.begin(0, {})
@@ -66,7 +66,7 @@ def test_the_time_of_a_driver_passes_on_the_clock() -> None:
     assert backend.now == 80.0
 
 
-def test_what_is_killed_is_begun_again_and_other_failures_are_final() -> None:
+def test_killed_children_restart_and_other_failures_are_final() -> None:
     backend = VirtualBackend(8, failures=0.2, kills=0.3, seed=5)
     evaluations = SimulatedEvaluator(backend).evaluate([{"n": n} for n in range(1_000)])
     share = {
@@ -77,7 +77,7 @@ def test_what_is_killed_is_begun_again_and_other_failures_are_final() -> None:
     assert share["killed"] == pytest.approx(0.3**3, abs=0.02)
     assert share["exception"] == pytest.approx(0.2 * attempts, abs=0.06)
     assert backend.begun / 1_000 == pytest.approx(attempts, abs=0.08)
-    assert 0.99 < backend.utilisation_while_fed <= 1.0 + 1e-9  # whatever is begun again after that
+    assert 0.99 < backend.utilisation_while_fed <= 1.0 + 1e-9  # restarts after it count as busy
 
 
 def test_no_more_children_run_than_there_are_workers() -> None:

@@ -19,7 +19,7 @@ def array(*values: float) -> np.ndarray:
     return np.array(values, float)
 
 
-def test_what_is_recommended_is_chosen_by_reward_and_scored_by_the_clean_value() -> None:
+def test_recommendation_is_chosen_by_reward_and_scored_by_clean_value() -> None:
     rewards, clean = array(0.5, 0.7, 0.6, 0.9), array(0.4, 0.8, 0.9, 0.3)
     assert recommended(rewards, clean).tolist() == [0.4, 0.8, 0.8, 0.3]
 
@@ -35,7 +35,7 @@ def test_a_failed_child_is_never_recommended() -> None:
 
 def test_children_to_the_optimum() -> None:
     assert children_to(array(0.1, 0.5, 0.9, 0.9), 0.9) == 3
-    assert children_to(array(0.1, 0.9, 0.4), 0.9) == 2  # by noise it is given up again
+    assert children_to(array(0.1, 0.9, 0.4), 0.9) == 2  # noise makes the search give it up again
     assert children_to(array(0.1, 0.5), 0.9) == inf
 
 
@@ -88,7 +88,7 @@ def test_bootstrap_keeps_the_tasks_apart() -> None:
     assert value == low == high == 0.5
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_interval_covers_the_truth_at_about_its_level() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -111,7 +111,7 @@ def test_the_same_runs_give_the_same_interval() -> None:
     assert estimate([runs]).tolist() == estimate([runs]).tolist()
 
 
-def test_improvement_agrees_with_the_binomial_where_it_is_one() -> None:
+def test_improvement_interval_agrees_with_the_binomial_distribution() -> None:
     # Against one run that always loses to ours above it, the wins of n resampled runs are binomial.
     ours, theirs = array(*[1] * 7, *[0] * 3), array(0.5)
     value, low, high = improvement([(ours, theirs)], resamples=20_000)

@@ -1,4 +1,4 @@
-"""The benchmark: its statistic, that every measurement runs, and that both sides do the same."""
+"""The speed benchmark: its statistic, its measurements, and baselines that do the same work."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ TOY = Effort(rounds=1, seconds=0.0, share=0.01)
 
 
 class FakeClock:
-    """A clock that only its contenders move on."""
+    """A clock that only its contenders advance."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -61,7 +61,7 @@ def test_rounds_go_on_until_there_are_enough_or_patience_ends(
     assert Effort(rounds=5, seconds=2.0, patience=60.0).asks_for_more(rounds, seconds) is more
 
 
-def test_more_work_a_second_is_better_and_more_seconds_are_worse() -> None:
+def test_higher_rates_are_better_and_longer_times_are_worse() -> None:
     rate = Measurement("", ours=30.0, baseline=10.0, unit="images/s", target=4.0)
     time = Measurement("", ours=10.0, baseline=30.0, unit="ms", target=60.0, aim="ours")
     assert (rate.ratio, rate.reached) == (3.0, False)
@@ -76,7 +76,9 @@ def test_every_measurement_runs(name: str) -> None:
     assert plain["target"] > 0 and plain["unit"]
 
 
-def test_json_holds_the_machine_and_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_the_machine_and_the_named_measurements(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     SpeedBenchmark(only=("P4", "P13"), json=True).main(TOY)
     printed, shown = capsys.readouterr()
     results = json.loads(printed)
@@ -97,7 +99,7 @@ def test_an_unknown_measurement_is_refused_with_the_known_ones() -> None:
         SpeedBenchmark(only=("P3",))
 
 
-def test_the_children_are_as_large_as_they_are_said_to_be() -> None:
+def test_workloads_have_the_stated_sizes() -> None:
     assert flops(LARGE) >= 100e6 and flops(SMALL) <= 10e6
     assert [len(child.layers) for child in random_children(3)] == [4, 5, 6]
 
@@ -121,7 +123,7 @@ def test_both_input_pipelines_give_as_many_images_of_the_same_kind() -> None:
 RECIPE = ImageRecipe("test", epochs=1, batch_size=32, augment=True)
 
 
-def test_the_bare_environment_shows_what_ours_shows() -> None:
+def test_the_bare_environment_returns_the_same_observations() -> None:
     options = [len(decision.options) for decision in TWENTY_TOKENS.automaton.decisions]
     envs = NASEnv(TWENTY_TOKENS, ConstantReward()), naive.PlainEnv(options)
     observations, infos = zip(*(env.reset() for env in envs), strict=True)

@@ -21,11 +21,13 @@ from nasgym.environments.registry import ENVIRONMENTS
         ("module:Mine-v0:sizes=[1,2],name=a:b", "module:Mine-v0", {"sizes": [1, 2], "name": "a:b"}),
     ],
 )
-def test_options_begin_where_one_follows_a_colon(text: str, name: str, options: object) -> None:
+def test_options_begin_after_the_colon_before_an_option(
+    text: str, name: str, options: object
+) -> None:
     assert parse_name(text) == (name, options)
 
 
-def test_names_of_files_hold_nothing_that_a_path_means_something_by() -> None:
+def test_file_names_hold_no_path_separators() -> None:
     assert file_name("../a b:c/d=1.5,e") == "..-a-b-c-d=1.5-e"
 
 
@@ -35,11 +37,11 @@ def test_tasks_name_registered_environments(task: BenchmarkTask) -> None:
     assert task_named(task.name) == task
 
 
-def test_tasks_that_nobody_has_to_name_are_known() -> None:
+def test_default_tasks_are_known() -> None:
     assert set(leaderboard.TASKS) <= set(TASKS)
 
 
-def test_own_options_of_a_task_are_kept_from_its_environment() -> None:
+def test_a_tasks_own_options_do_not_reach_its_environment() -> None:
     task = task_named("NAS-Digits-v0:epochs=3,num_envs=4,seeds=2,children=20")
     assert (task.env, task.env_options(7)) == ("NAS-Digits-v0", {"epochs": 3})
     assert (task.num_envs, task.seeds, task.children) == (4, 2, 20)
@@ -51,7 +53,7 @@ def test_known_task_takes_further_options() -> None:
     assert task.env_options(0) == TASKS["digits"].env_options(0)
 
 
-def test_noise_is_another_in_each_run() -> None:
+def test_noise_differs_between_runs() -> None:
     task = task_named("digits-table/noisy")
     assert task.env_options(3) == {"noise": "seed", "seed": 3}
 

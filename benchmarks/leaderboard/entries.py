@@ -99,8 +99,8 @@ class EntryResult:
         return trace
 
 
-def play(entry: LeaderboardEntry, out: Path, tell: Callable[[Trial], None]) -> EntryResult:
-    """Run `entry` or resume it, store its result and return it; call `tell` on each new trial."""
+def play(entry: LeaderboardEntry, out: Path, on_trial: Callable[[Trial], None]) -> EntryResult:
+    """Run or resume `entry`, store its result and return it; calls `on_trial` on each new trial."""
     plan = entry.plan()
     make(plan.agent, plan.seed, **plan.agent_options)  # keeps imports out of the agent's seconds
     run = Run(entry.folder(out), plan)
@@ -110,7 +110,7 @@ def play(entry: LeaderboardEntry, out: Path, tell: Callable[[Trial], None]) -> E
     def listeners(study: Study) -> list[Callable[[Trial], None]]:
         tables.append(getattr(study.evaluator, "table", None))
         started_at.append(study.trials)
-        return [tell]
+        return [on_trial]
 
     before = time.process_time()
     run.search(listeners)

@@ -108,8 +108,8 @@ class Leaderboard:
             self.out / "leaderboard.html": to_html(TITLE, markdown, pictures),
             self.out / "scores.csv": to_csv(results, standings),
         }
-        for path, text in written.items():
-            write_atomically(path, text)
+        for target, text in written.items():
+            write_atomically(target, text)
         return list(written)
 
     def command(self) -> str:

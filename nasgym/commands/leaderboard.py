@@ -2,17 +2,18 @@
 
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-from nasgym.commands.live import Panel, write_line
+from nasgym.commands.live import write_line
 from nasgym.commands.terminal import OUT, say
 from nasgym.execution.machine import cores
 
@@ -39,6 +40,10 @@ AGENTS = (
 )
 
 
+PACE_OVER = 600.0
+"""Seconds over which the pace is measured that gives the time left."""
+
+
 @dataclass(frozen=True)
 class LeaderboardCommand:
     """Compare agents on tasks: run what is missing, score all runs, write tables and a page."""
@@ -62,73 +67,66 @@ class LeaderboardCommand:
         from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
 
         board = Leaderboard(self.tasks, self.agents, self.seeds, self.budget, self.out)
-        entries, missing = board.entries(), board.missing()
-        failures = {}
+        progress = LeaderboardProgress(len(board.entries()), board.missing(), OUT)
         try:
-            with (
-                LeaderboardPanel(len(entries), missing, OUT) as panel,
-                closing(board.play(self.workers or cores())) as news,
-            ):
-                for one in news:
-                    panel.show(one)
-                    if one.failure:
-                        failures[one.entry] = one.failure
+            with progress.bars, closing(board.play(self.workers or cores())) as all_news:
+                for news in all_news:
+                    progress.show(news)
         except KeyboardInterrupt:
             say("stopped; finished children are kept. Resume with:\n  " + board.command())
             sys.exit(128 + signal.SIGINT)
         for path in board.write():
             say(str(path))
-        if failures:
-            say(f"{len(failures)} runs failed; see error.txt in the folder of each")
+        if progress.failed:
+            say(f"{progress.failed} runs failed; see error.txt in the folder of each")
             sys.exit(1)
 
 
-class LeaderboardPanel(Panel):
-    """The progress of the leaderboard's runs."""
+class LeaderboardProgress:
+    """Progress of the leaderboard's runs: bars in a terminal, else a line per finished run."""
 
     def __init__(self, total: int, missing: Sequence["LeaderboardEntry"], console: Console) -> None:
         """Start with `missing` of `total` runs to do."""
-        super().__init__(console)
-        self.total, self.over = total, total - len(missing)
-        self.failed = 0
-        self._left = sum(entry.children for entry in missing)
-        self._done: dict[LeaderboardEntry, int] = {}
-        self._running: dict[LeaderboardEntry, int] = {}
-        self._began = time.monotonic()
+        self.total, self.over, self.failed = total, total - len(missing), 0
+        columns = (BarColumn(), MofNCompleteColumn(), "children", TimeRemainingColumn())
+        self.bars = Progress(
+            "{task.description}",
+            *columns,
+            console=console,
+            speed_estimate_period=PACE_OVER,
+            disable=not console.is_terminal,
+        )
+        self._all = self.bars.add_task(self._counts(), total=sum(one.children for one in missing))
+        self._done = {entry: 0 for entry in missing}
+        self._running: dict[LeaderboardEntry, TaskID] = {}
 
     def show(self, news: "News") -> None:
         """Show the progress of a run."""
-        self._done[news.entry] = self._running[news.entry] = news.done
-        if not news.over:
-            return
-        self._done[news.entry] = news.entry.children
-        self._running.pop(news.entry)
-        self.over += 1
-        self.failed += bool(news.failure)
-        if self._live is None:
-            outcome = f"failed: {news.failure}" if news.failure else "finished"
-            done, left = f"{self.over}/{self.total}", self._time_left()
-            write_line(self.console.file, f"{done}  {_name(news.entry)}  {outcome}  {left} left")
+        entry, done = news.entry, news.entry.children if news.over else news.done
+        if entry not in self._running:
+            self._running[entry] = self.bars.add_task(escape(_name(entry)), total=entry.children)
+        self.bars.update(self._running[entry], completed=done)
+        self.bars.advance(self._all, done - self._done[entry])
+        self._done[entry] = done
+        if news.over:
+            self.bars.remove_task(self._running.pop(entry))
+            self.over += 1
+            self.failed += bool(news.failure)
+            self.bars.update(self._all, description=self._counts())
+            if self.bars.disable:
+                outcome = f"failed: {news.failure}" if news.failure else "finished"
+                counts, left = f"{self.over}/{self.total}", self._time_left()
+                line = f"{counts}  {_name(entry)}  {outcome}  {left} left"
+                write_line(self.bars.console.file, line)
+
+    def _counts(self) -> str:
+        failed = f", [red]{self.failed} failed[/red]" if self.failed else ""
+        return f"{self.over} of {self.total} runs{failed}"
 
     def _time_left(self) -> str:
-        """Return the time left at the mean pace so far, as h:mm:ss; "?" before the first child."""
-        done = sum(self._done.values())
-        if not done:
-            return "?"
-        seconds = round((time.monotonic() - self._began) * (self._left - done) / done)
-        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-    def __rich__(self) -> Table:
-        """Return the panel as it is now."""
-        table = Table.grid(padding=(0, 3))
-        full = round(30 * self.over / self.total)
-        bar = "[green]" + "━" * full + "[dim]" + "━" * (30 - full) + "[/dim][/green]"
-        failed = f"   [red]{self.failed} failed[/red]" if self.failed else ""
-        table.add_row(bar, f"{self.over} of {self.total} runs{failed}")
-        for entry, done in self._running.items():
-            table.add_row(_name(entry), f"{done} of {entry.children} children")
-        table.add_row("time left", self._time_left())
-        return table
+        """Return the time left at the latest pace, as h:mm:ss; "?" if there is no pace yet."""
+        left = self.bars.tasks[0].time_remaining
+        return "?" if left is None else str(timedelta(seconds=round(left)))
 
 
 def _name(entry: "LeaderboardEntry") -> str:
