@@ -38,7 +38,7 @@ def spin(task: Mapping[str, Any]) -> NoReturn:
 
 
 def compute_in_c(task: Mapping[str, Any]) -> NoReturn:
-    """Hang in one call that gives neither Python nor a signal a chance."""
+    """Hang in one C call, during which neither Python nor a signal handler runs."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise AssertionError(3 ** (10**9))
 
@@ -81,7 +81,7 @@ def abort(task: Mapping[str, Any]) -> None:
 
 
 def return_it(task: Mapping[str, Any]) -> Any:
-    """Return what the task says, or what JSON has no word for."""
+    """Return the value that the task names, or one that JSON cannot express."""
     if task["it"] == "set":
         return {"metrics": {1, 2}}
     if task["it"] in ("nan", "inf"):
@@ -95,7 +95,7 @@ def return_much(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def die_at_first(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Be killed while taking memory as often as the task says, by a count in a file; answer."""
+    """Die by SIGKILL in the first attempts, as many as "deaths"; then answer. A file counts."""
     with Path(task["count"]).open("a+") as file:
         file.write("x")
         attempts = file.tell()
@@ -112,12 +112,12 @@ def kill_nursery(task: Mapping[str, Any]) -> None:
 
 
 def whose(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell the nursery, and the process that has it."""
+    """Report the pids of the parent process and of the process that owns it."""
     return {"metrics": {"nursery": os.getppid(), "owner": stat(os.getppid())[1]}}
 
 
 def kill_owner(task: Mapping[str, Any]) -> None:
-    """Kill the process that has the nursery."""
+    """Kill the process that owns the parent process."""
     os.kill(stat(os.getppid())[1], signal.SIGKILL)
     time.sleep(60)
 
@@ -135,12 +135,12 @@ def start_sleeper(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def any_of_these(settings: Mapping[str, Any]) -> Job:
-    """Set up a job that does what its task names under "do"."""
+    """Return a job that calls the function named "do" in its task."""
     return lambda task: globals()[task["do"]](task)
 
 
 def counted(settings: Mapping[str, Any]) -> Job:
-    """Set up a job that tells the process it was set up in."""
+    """Return a job that reports the process it was set up in."""
     here = os.getpid()
     return lambda task: {"metrics": {"nursery": here, "settings": settings, "path": sys.path}}
 
@@ -169,7 +169,7 @@ def run_in_daemon(connection: Connection) -> None:
 
 
 def run_for_ever(job: str, begun: str, fork: bool) -> None:
-    """Run two children for ever, perhaps beside a fork that holds all files open."""
+    """Run two children for ever, optionally beside a fork that holds all files open."""
     results = Pool(job, {"begun": begun}, workers=2).run(
         [{"do": "answer", "seed": 0}, *[{"do": "spin"}] * 2]
     )

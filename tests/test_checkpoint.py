@@ -1,6 +1,6 @@
-"""Checkpoints: what was saved comes back to the bit, to whom it belongs.
+"""Checkpoints return the saved bits, and only to the training they belong to.
 
-That a wrong bit anywhere is noticed is in tests/faults/test_checkpoints.py.
+tests/faults/test_checkpoints.py covers damaged files.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.pt"
 
 
-def test_what_was_saved_comes_back(path: Path) -> None:
+def test_a_saved_state_comes_back(path: Path) -> None:
     state = load(path, "me")
     assert torch.equal(state.pop("weights"), WEIGHTS)
     assert state == REST

@@ -1,4 +1,4 @@
-"""Child training: schedules, batches against a naive oracle, equal bits, and how children fail."""
+"""Image training: schedules, batches against a naive oracle, equal bits, and failing children."""
 
 import io
 import json
@@ -120,7 +120,7 @@ def test_drops_can_come_at_other_shares() -> None:
     assert rates == pytest.approx([0.1] * 3 + [0.01] * 6 + [0.001])
 
 
-def test_what_a_search_leaves_alone_is_not_in_the_plain_form() -> None:
+def test_fields_left_at_none_are_not_in_the_plain_form() -> None:
     assert {"drops", "norm_epsilon"}.isdisjoint(plain(PAPER))
     changed = replace(PAPER, drops=(0.3,), norm_epsilon=0.1)
     assert ImageRecipe(**plain(changed)) == replace(changed, drops=[0.3])
@@ -263,9 +263,7 @@ def test_reduced_precision_is_for_the_network_alone() -> None:
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2])
-def test_a_training_taken_up_again_goes_on_to_the_same_bits(
-    epochs: int, digits: ImageBatches
-) -> None:
+def test_a_restored_training_continues_to_the_same_bits(epochs: int, digits: ImageBatches) -> None:
     recipe = replace(SHORT, epochs=3, judged_epochs=2)
 
     def begun(seed: int) -> ImageTraining:
@@ -348,7 +346,7 @@ def test_the_outcome_is_plain_data_with_the_size_of_the_network(
         plain(ConvArchitecture((ConvLayer(0, 3, 8),))),
     ],
 )
-def test_what_cannot_be_built_is_invalid(
+def test_an_architecture_that_cannot_be_built_is_invalid(
     architecture: Any, run: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> None:
     outcome = run({"architecture": architecture})

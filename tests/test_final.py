@@ -1,4 +1,4 @@
-"""The final training: grid, training and test, killed at any point, and what it says of itself."""
+"""The final training: grid, training and test, killed at any point, and the record it leaves."""
 
 import json
 import signal
@@ -55,7 +55,7 @@ TEXT = FinalPlan(plain(LSTMArchitecture()), SMALL_TEXT, recipe="short", epochs=3
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of PLAN's training, never killed."""
+    """The folder of an uninterrupted training of PLAN."""
     folder = tmp_path_factory.mktemp("undisturbed")
     FinalRun(folder, PLAN).run()
     return folder
@@ -91,8 +91,8 @@ KILLS = {
     "mid_save": ".checkpoint.pt.part.pt",
     "before_test": "checkpoint.pt",
 }
-"""Where the process is killed, one after the other, and what must lie in the folder then. After 5
-more points of the grid and one epoch, 3 steps each, the 20th step is in the second epoch."""
+"""Where the process is killed, in this order, and the file that must then be in the folder. After
+5 more grid points and one epoch, of 3 steps each, the 20th step is in the second epoch."""
 
 
 def test_killed_anywhere_it_goes_on_to_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
@@ -119,7 +119,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bits(tmp_path: Path, undisturbed
 
 
 class Stopped(Exception):
-    """Raised by a listener, to stop a training in between."""
+    """Raised by a listener to stop a training."""
 
 
 def stop_after(epochs: int) -> Callable[[Step], None]:
@@ -132,13 +132,13 @@ def stop_after(epochs: int) -> Callable[[Step], None]:
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
-    """A folder in which two of three epochs are trained."""
+    """A folder with a training stopped after two of three epochs."""
     with pytest.raises(Stopped):
         FinalRun(tmp_path, replace(PLAN, grid=False)).run(stop_after(2))
     return tmp_path
 
 
-def test_a_damaged_checkpoint_is_named_and_left_as_it_is(stopped: Path) -> None:
+def test_a_damaged_checkpoint_is_named_and_kept(stopped: Path) -> None:
     path = stopped / "checkpoint.pt"
     whole = path.read_bytes()
     flipped = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
@@ -203,7 +203,7 @@ def test_the_test_is_of_the_final_weights_on_all_test_images(undisturbed: Path) 
     assert result["test"]["nll"] == pytest.approx(nll, rel=1e-4)
 
 
-def test_it_says_how_it_was_obtained(undisturbed: Path) -> None:
+def test_the_result_records_how_it_was_obtained(undisturbed: Path) -> None:
     result = read(undisturbed, "test.json")
     assert result["architecture"] == plain(TINY) and result["options"] == PLAN.options
     assert result["grid"] == read(undisturbed, "grid.json")["chosen"]
@@ -277,7 +277,7 @@ def test_a_hopeless_grid_and_a_training_that_diverges_are_never_tested(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"identity": "x", "points": []}'])
-def test_a_wrong_grid_is_named_and_left_as_it_is(content: str, tmp_path: Path) -> None:
+def test_a_damaged_grid_is_named_and_kept(content: str, tmp_path: Path) -> None:
     (tmp_path / "grid.json").write_text(content)
     with pytest.raises(GridError, match=r"grid\.json"):
         FinalRun(tmp_path, PLAN).run()
@@ -301,7 +301,7 @@ def train(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str
     return run(capsys, "train", *arguments)
 
 
-def test_a_found_network_is_trained_shown_and_gone_on_with(
+def test_a_found_network_is_trained_shown_and_continued(
     found: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "final"
@@ -343,7 +343,7 @@ def test_a_runs_best_child_is_trained_on_the_data_of_the_run(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_says_how_to_go_on(
+def test_an_interrupt_says_how_to_continue(
     signum: signal.Signals,
     found: Path,
     tmp_path: Path,
@@ -363,7 +363,7 @@ def test_an_interrupt_says_how_to_go_on(
 MISTAKES = {
     "no target": (("lstmm",), "did you mean 'lstm'"),
     "no data": (("nas-v1",), "say which data to train on: --set data=..."),
-    "no run": ((".",), "the folder of no run and of no training"),
+    "no run": ((".",), "neither the folder of a run nor of a training"),
     "no option": (("nas-v1", "--set", "data=digits", "train=3"), "did you mean 'train_size'"),
     "kind of value": (("nas-v1", "--set", "data=digits", "train_size=all"), "wrong kind"),
     "no recipe": (("nas-v1", "--set", "data=digits", "--recipe", "long"), "recipe 'long'"),

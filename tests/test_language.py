@@ -1,4 +1,4 @@
-"""Language models and their training: size, dropout, carried state, the same bits, perplexity."""
+"""Text training and its models: size, dropout, carried state, equal bits, perplexity."""
 
 import os
 from dataclasses import replace
@@ -36,7 +36,7 @@ QUICK = replace(
 
 
 def cycle(length: int, period: int = 5) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Return a text in which every token tells the next one."""
+    """Return a text in which each token determines the next one."""
     return (np.arange(length) % period).astype(np.int32)
 
 
@@ -106,7 +106,7 @@ def test_whole_words_are_left_out_and_outputs_by_one_mask_for_all_steps() -> Non
 
 @pytest.mark.parametrize("columns", [1, 3, 20])
 def test_every_token_but_the_first_is_judged_once(columns: int) -> None:
-    """The oracle reads the text in one go; more columns forget what lies far back, no more."""
+    """The oracle reads the text in one pass; more columns only lose the distant past."""
     recipe = replace(QUICK, dropout=0.0)
     prepared = batches(recipe, valid=301)
     model = initial_network(zoo.NAS_CELL, prepared, recipe, seed=0)
@@ -142,7 +142,7 @@ def test_a_simple_text_is_learned_and_the_same_bits_come_out_twice(architecture:
     assert one.metrics["samples"] == 3 * prepared.steps * 40
 
 
-def test_a_training_goes_on_from_its_state_with_the_same_bits() -> None:
+def test_a_restored_training_continues_to_the_same_bits() -> None:
     recipe = replace(QUICK, epochs=3, judged_epochs=3, embedding_dropout=0.1, recurrent_dropout=0.2)
     prepared = batches(recipe)
 
@@ -214,7 +214,7 @@ def test_pythons_documentation_can_be_learned(tmp_path: Path) -> None:
 
 
 def test_a_long_training_takes_no_more_memory_than_a_short_one() -> None:
-    """A small tensor kept of each step once cost 6 MB a step: malloc could not use the rest."""
+    """A small tensor kept from each step once cost 6 MB a step: malloc could not reuse memory."""
     rng = np.random.default_rng(0)
     tokens = rng.integers(10_000, size=13_000).astype(np.int32)
     words = TextData(tokens, tokens[:200], tuple(map(str, range(10_000))), "words")

@@ -110,9 +110,9 @@ def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the best child of the run in `folder`, and the options of its environment."""
+    """Return the architecture of the best child in a run, and the options of its environment."""
     if not (folder / "search.json").exists():
-        raise FileNotFoundError(f"{folder} is the folder of no run and of no training")
+        raise FileNotFoundError(f"{folder} is neither the folder of a run nor of a training")
     run = Run(folder)
     with closing(run.archive()) as archive:
         best = archive.best()

@@ -54,12 +54,12 @@ class Training(ABC):
         seconds = time.monotonic() - started
         if self.diverged:
             return Evaluation(status="nan", error=self.diverged, seconds=seconds)
-        best = dict(max(self.curve[-self.recipe.judged_epochs :], key=self.rank))
-        accuracy = best.pop("accuracy")
-        del best["epoch"], best["loss"]
-        samples = self.recipe.epochs * self.samples
-        metrics = {**best, "curve": self.curve, "samples": samples}
-        return Evaluation(accuracy, seconds=seconds, metrics=metrics)
+        best = max(self.curve[-self.recipe.judged_epochs :], key=self.rank)
+        metrics: dict[str, Any] = {
+            name: value for name, value in best.items() if name not in ("epoch", "loss", "accuracy")
+        }
+        metrics |= {"curve": self.curve, "samples": self.recipe.epochs * self.samples}
+        return Evaluation(best["accuracy"], seconds=seconds, metrics=metrics)
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs, as tensors and plain data.

@@ -1,4 +1,4 @@
-"""Checkpoints and weights on bad disks: the old file stays, and a wrong bit anywhere is noticed."""
+"""Checkpoints and weights on bad disks: the old file stays, and any wrong bit is detected."""
 
 import os
 import random

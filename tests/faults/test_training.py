@@ -245,7 +245,7 @@ def test_f32_no_limit_and_no_duration_is_taken_from_the_clock_of_the_wall(seen: 
     found = {
         path.relative_to(root).as_posix() for path in modules if telling.search(path.read_text())
     }
-    # The first notes the day of a test, the second what second it is.
+    # The first records the date of a test, the second the time in a file name.
     dates = {"training/final/run.py", "tracking/tensorboard.py"}
     assert {name for name in found if not name.startswith("benchmarks/")} == dates
     seen(len(modules), "two uses: the date in test.json, the name of a file")

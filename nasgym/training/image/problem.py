@@ -50,7 +50,7 @@ class ImageProblem(Problem[ImageRecipe]):
     def grid(self) -> Iterator[dict[str, Any]]:
         """Yield combinations of learning rate, weight decay, batch-norm epsilon and drops."""
         recipe = self.recipe
-        axes = [
+        axes: list[list[dict[str, Any]]] = [
             [{"learning_rate": recipe.learning_rate * factor} for factor in (1, 1 / 2)],
             [{"weight_decay": recipe.weight_decay * factor} for factor in (1, 5)],
             [{"norm_epsilon": epsilon} for epsilon in NORM_EPSILONS],

@@ -55,7 +55,7 @@ class TextProblem(Problem[TextRecipe]):
     def grid(self) -> Iterator[dict[str, Any]]:
         """Yield combinations of learning rate, initial weights, dropout and start of the decay."""
         recipe = self.recipe
-        axes = [
+        axes: list[list[dict[str, Any]]] = [
             [{"learning_rate": recipe.learning_rate * factor} for factor in (1, 1 / 2)],
             [{"init": recipe.init * factor} for factor in (1, 2)],
             [_with_dropout(recipe, more) for more in (0, 1 / 5)],
