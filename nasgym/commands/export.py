@@ -1,4 +1,4 @@
-"""`nasgym export`: write a trained network to a file that runs without this package."""
+"""`nasgym export`: a trained network as a file that runs without this package."""
 
 import json
 from dataclasses import dataclass, replace
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Export:
-    """Export the network of a finished `nasgym train`, and check the outputs of the file.
+    """Export the network of a finished `nasgym train`, and check that the file does the same.
 
-    Needs the training data, which determine the size of the network's inputs.
+    The data it was trained on must be here: they say how large the network's inputs are.
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of the training."""
     format: str = "pt2"
-    """File format: pt2 (torch.export) or onnx (pip install 'nasgym[onnx]')."""
+    """pt2 (torch.export) or onnx (pip install 'nasgym[onnx]')."""
     out: Path | None = None
-    """File to write. [FOLDER/network.pt2 or FOLDER/network.onnx]"""
+    """The file. [FOLDER/network.pt2 or FOLDER/network.onnx]"""
     json: bool = False
     """Print JSON instead of text."""
 
     def main(self) -> None:
-        """Export the network and print the largest error of the file's outputs."""
+        """Export and say how far the file is off."""
         from nasgym.networks.export import FORMATS, export_network
 
         if self.format not in FORMATS:
-            raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
+            raise ValueError(f"format {self.format!r} is none of {', '.join(FORMATS)}")
         out = self.out or self.folder / f"network.{self.format}"
         if out.suffix != f".{self.format}":
-            raise ValueError(f"{out} must end in .{self.format}; rename it or change --format")
+            raise ValueError(f"{out} must end in .{self.format}, or give another --format")
         difference = export_network(_trained(self.folder), out)
         if self.json:
             print(json.dumps({"file": str(out), "difference": difference}))
@@ -46,31 +46,18 @@ class Export:
 
 
 def _trained(folder: Path) -> "nn.Module":
-    """Return the trained network of `folder`, on the CPU.
+    """Return the network that was tested in `folder`, on the CPU.
 
-    Raises FileNotFoundError if the folder holds no finished training.
+    Raises FileNotFoundError if the training there is not finished.
     """
-    from nasgym.spaces import read
     from nasgym.training.final.checkpoint import load_weights
-    from nasgym.training.final.plan import problem_class, read_plan
+    from nasgym.training.final.plan import read_plan
     from nasgym.training.final.run import read_result
-    from nasgym.training.image.loop import ImageTraining
 
     plan, result = read_plan(folder), read_result(folder)
     if plan is None or result is None:
-        raise FileNotFoundError(f"{folder} holds no finished `nasgym train`")
-    architecture = read(plan.architecture)
-    problem = problem_class(architecture)(
-        architecture,
-        plan.options,
-        recipe=plan.recipe,
-        epochs=plan.epochs,
-        seed=plan.seed,
-        device="cpu",
-    )
-    recipe = replace(problem.recipe, **result["grid"])
-    training, network = problem.training(recipe), problem.network(recipe)
-    if isinstance(training, ImageTraining):  # it applies the recipe's settings to the network
-        network = training.network
+        raise FileNotFoundError(f"{folder} is the folder of no finished `nasgym train`")
+    problem = plan.problem("cpu")
+    network = problem.network(replace(problem.recipe, **result["grid"]))
     network.load_state_dict(load_weights(folder / "weights.pt", result.get("weights_sha256")))
     return network
