@@ -106,18 +106,18 @@ def die_at_first(task: Mapping[str, Any]) -> dict[str, Any]:
     return {"accuracy": 0.5}
 
 
-def kill_nursery(task: Mapping[str, Any]) -> None:
+def kill_fork_server(task: Mapping[str, Any]) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 
 
 def whose(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell the nursery, and the process that has it."""
-    return {"metrics": {"nursery": os.getppid(), "owner": stat(os.getppid())[1]}}
+    """Tell the fork server, and the process that started it."""
+    return {"metrics": {"fork_server": os.getppid(), "owner": stat(os.getppid())[1]}}
 
 
 def kill_owner(task: Mapping[str, Any]) -> None:
-    """Kill the process that has the nursery."""
+    """Kill the process that started the fork server."""
     os.kill(stat(os.getppid())[1], signal.SIGKILL)
     time.sleep(60)
 
@@ -142,7 +142,7 @@ def any_of_these(settings: Mapping[str, Any]) -> Job:
 def counted(settings: Mapping[str, Any]) -> Job:
     """Set up a job that tells the process it was set up in."""
     here = os.getpid()
-    return lambda task: {"metrics": {"nursery": here, "settings": settings, "path": sys.path}}
+    return lambda task: {"metrics": {"fork_server": here, "settings": settings, "path": sys.path}}
 
 
 def without_data(settings: Mapping[str, Any]) -> Job:

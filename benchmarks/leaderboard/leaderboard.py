@@ -19,7 +19,7 @@ from nasgym.benchmarks.leaderboard.entries import Entry, Result
 from nasgym.benchmarks.leaderboard.naming import parse_name
 from nasgym.benchmarks.leaderboard.page import TITLE, sheets
 from nasgym.benchmarks.leaderboard.plots import draw, save
-from nasgym.benchmarks.leaderboard.run_pool import News, play_all
+from nasgym.benchmarks.leaderboard.run_pool import Progress, play_all
 from nasgym.benchmarks.leaderboard.standings import (
     AgentOnTask,
     TaskStanding,
@@ -68,8 +68,8 @@ class Leaderboard:
         """Return the runs that are not finished."""
         return [entry for entry in self.entries() if entry.result(self.out) is None]
 
-    def play(self, workers: int) -> Generator[News, None, None]:
-        """Run what is missing, `workers` runs at a time, and yield the news.
+    def play(self, workers: int) -> Generator[Progress, None, None]:
+        """Run what is missing, `workers` runs at a time, and yield progress reports.
 
         Raises ValueError, FileNotFoundError or an error of Gymnasium, in one line and before
         anything is run, for a task or an agent that cannot be made.

@@ -18,7 +18,7 @@ from nasgym.execution.machine import cores
 
 if TYPE_CHECKING:
     from nasgym.benchmarks.leaderboard.entries import Entry
-    from nasgym.benchmarks.leaderboard.run_pool import News
+    from nasgym.benchmarks.leaderboard.run_pool import Progress
 
 TASKS = (
     "nas-bench-201/cifar10",
@@ -96,7 +96,7 @@ class Games(Panel):
         self._running: dict[Entry, int] = {}
         self._began = time.monotonic()
 
-    def show(self, news: "News") -> None:
+    def show(self, news: "Progress") -> None:
         """Take in news of a run."""
         self._done[news.entry] = self._running[news.entry] = news.done
         if not news.over:
