@@ -131,7 +131,7 @@ def test_f12_whatever_a_job_raises_or_returns_is_an_evaluation(pool: Pool, seen:
         "ValueError: Out of range float values are not JSON": returning("inf"),
         "ValueError: status 'fine' is none of": returning({"status": "fine"}),
         "TypeError: Object of type set is not JSON": returning("set"),
-        "TypeError: nasgym.evaluation.evaluator.Evaluation() argument": returning(None),
+        "TypeError: nasgym.evaluation.evaluation.Evaluation() argument": returning(None),
         "TypeError: '<=' not supported": returning({"accuracy": "1"}),
         "TypeError: Evaluation.__init__() got an": returning({"loss": 1}),
     }
