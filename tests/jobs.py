@@ -106,14 +106,14 @@ def die_at_first(task: Mapping[str, Any]) -> dict[str, Any]:
     return {"accuracy": 0.5}
 
 
-def kill_nursery(task: Mapping[str, Any]) -> None:
+def kill_fork_server(task: Mapping[str, Any]) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 
 
 def whose(task: Mapping[str, Any]) -> dict[str, Any]:
     """Report the pids of the parent process and of the process that owns it."""
-    return {"metrics": {"nursery": os.getppid(), "owner": stat(os.getppid())[1]}}
+    return {"metrics": {"fork_server": os.getppid(), "owner": stat(os.getppid())[1]}}
 
 
 def kill_owner(task: Mapping[str, Any]) -> None:
@@ -142,7 +142,7 @@ def any_of_these(settings: Mapping[str, Any]) -> Job:
 def counted(settings: Mapping[str, Any]) -> Job:
     """Return a job that reports the process it was set up in."""
     here = os.getpid()
-    return lambda task: {"metrics": {"nursery": here, "settings": settings, "path": sys.path}}
+    return lambda task: {"metrics": {"fork_server": here, "settings": settings, "path": sys.path}}
 
 
 def without_data(settings: Mapping[str, Any]) -> Job:

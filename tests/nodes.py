@@ -1,4 +1,4 @@
-"""Two Ray nodes on this machine: what a cluster is, as far as one machine can show."""
+"""A Ray cluster of two nodes on this machine."""
 
 import os
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ HEALTH = {
     "health_check_period_ms": 300,
     "health_check_failure_threshold": 3,
 }
-"""A node that is unplugged is missed after a second or so, not after the usual 15."""
+"""The head notices the loss of a node after about a second instead of 15."""
 
 
 KIND = machine.survey("cpu")
@@ -35,7 +35,7 @@ def pool(job: str = JOB, kind: Any = KIND, retries: int = 2, **limits: Any) -> S
 
 
 class Nodes:
-    """A head, which stays, and another node, which can be unplugged and plugged in again."""
+    """A head and another node, which can be unplugged and plugged in again."""
 
     def __init__(self) -> None:
         head = {"num_cpus": 1, "include_dashboard": False, "_system_config": HEALTH}
@@ -60,7 +60,7 @@ class Nodes:
 
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
-    """Start the nodes and let RAY_ADDRESS name them."""
+    """Start the nodes and set RAY_ADDRESS to their address."""
     before = dict(os.environ)
     ray()
     nodes = Nodes()

@@ -1,4 +1,4 @@
-"""A pool of worker processes under test: its fixtures, its jobs, and who belongs to it."""
+"""Fixtures for tests of a pool of worker processes, and the processes that belong to it."""
 
 import os
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def pool() -> Iterator[Pool]:
 
 
 def family() -> set[int]:
-    """Return the nurseries of this process, and any dead child that nobody has waited for."""
+    """Return the fork servers of this process, and its children that are dead but not reaped."""
     return {
         pid
         for pid in children_of(os.getpid())
@@ -37,7 +37,7 @@ def family() -> set[int]:
     }
 
 
-def nursery() -> int:
+def fork_server() -> int:
     (pid,) = family()
     return pid
 

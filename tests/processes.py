@@ -1,4 +1,4 @@
-"""Processes, as /proc shows them: who descends from whom, who is gone, and what one holds."""
+"""Facts about processes, read from /proc: descendants, state, memory and open files."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def stat(pid: int) -> tuple[str, int]:
-    """Return the (state, parent) of a process; "-" is the state of none."""
+    """Return the (state, parent) of a process; the state is "-" if there is no such process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -16,7 +16,7 @@ def stat(pid: int) -> tuple[str, int]:
 
 
 def children_of(pid: int) -> set[int]:
-    """Return the processes, also dead ones not waited for, whose parent is `pid`."""
+    """Return the processes whose parent is `pid`, including dead ones not yet reaped."""
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
     return {child for child in pids if stat(child)[1] == pid}
 
@@ -36,7 +36,7 @@ def gone(pids: Iterable[int]) -> bool:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for `condition`; return whether it came true in time."""
+    """Wait for `condition`; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not (true := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Children on a cluster of two nodes come out as they do here, whatever becomes of a node."""
+"""Children on a cluster of two nodes give the same evaluations as here, even if a node dies."""
 
 import hashlib
 import os
@@ -21,8 +21,8 @@ from nasgym.evaluation.evaluation import Evaluation
 from nasgym.execution.actor import ActorFailed, ActorLost
 from nasgym.execution.actors import place
 from nasgym.execution.local import Pool, WorkerError
-from nasgym.execution.ray_backend import laid_out
-from nasgym.execution.ray_cluster import Cluster, Share, ray
+from nasgym.execution.ray_backend import local_copy
+from nasgym.execution.ray_cluster import ChildResources, Cluster, ray
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
 from nasgym.training.image.evaluator import ImageEvaluator
@@ -57,19 +57,19 @@ def outcome(evaluation: Evaluation) -> Any:
     return replace(evaluation, seconds=0.0, error=""), (evaluation.error.splitlines() or [""])[-1]
 
 
-def test_a_share_says_how_many_children_a_node_takes() -> None:
+def test_the_resources_of_a_child_decide_the_capacity_of_a_node() -> None:
     node = {"CPU": 8.0, "GPU": 2.0}
-    assert Share().children(node) == 8
-    assert Share(0.1).children({"CPU": 0.3}) == 3
-    assert Share(1, 0.4).children(node) == 4  # two on each GPU: none is on both
-    assert Share(1, 0.25).children(node) == 8
-    assert Share(1, 2).children(node) == 1
-    assert Share(1, 0.5).children({"CPU": 8.0}) == 0
-    assert Share(2, 0.25).reserved(3) == {"num_cpus": 6, "num_gpus": 1}
-    assert Share(1, 0.25).reserved(5) == {"num_cpus": 5, "num_gpus": 2}
+    assert ChildResources().capacity(node) == 8
+    assert ChildResources(0.1).capacity({"CPU": 0.3}) == 3
+    assert ChildResources(1, 0.4).capacity(node) == 4  # two on each GPU: none is on both
+    assert ChildResources(1, 0.25).capacity(node) == 8
+    assert ChildResources(1, 2).capacity(node) == 1
+    assert ChildResources(1, 0.5).capacity({"CPU": 8.0}) == 0
+    assert ChildResources(2, 0.25).reservation(3) == {"num_cpus": 6, "num_gpus": 1}
+    assert ChildResources(1, 0.25).reservation(5) == {"num_cpus": 5, "num_gpus": 2}
     for cpus, gpus in [(0, 0), (-1, 0), (1, -0.5), (1, 1.5)]:
         with pytest.raises(ValueError, match="must be"):
-            Share(cpus, gpus)
+            ChildResources(cpus, gpus)
 
 
 def test_mistakes_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,11 +95,11 @@ def test_a_file_is_fetched_unless_it_is_there_and_right(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr("nasgym.execution.ray_backend.ray", lambda: Store)
     digest = hashlib.sha256(b"content").hexdigest()
-    path = Path(laid_out(digest, [b"content"]))
+    path = Path(local_copy(digest, [b"content"]))
     assert path.read_bytes() == b"content"
-    assert laid_out(digest, []) == str(path)
+    assert local_copy(digest, []) == str(path)
     path.write_bytes(b"damaged")
-    laid_out(digest, [b"content"])
+    local_copy(digest, [b"content"])
     assert path.read_bytes() == b"content"
     assert len(fetched) == 2
 
@@ -131,7 +131,7 @@ def test_results_limits_and_retries_are_those_of_one_machine(nodes: Nodes, tmp_p
         assert max(begun for _, begun, _ in spans) < min(ended for *_, ended in spans)
         (_, whose), *_ = cluster.run([{"do": "whose"}])
         cluster.submit([{"do": "spin"}])
-    assert until(lambda: gone([whose.metrics["nursery"], whose.metrics["owner"]]), 10)
+    assert until(lambda: gone([whose.metrics["fork_server"], whose.metrics["owner"]]), 10)
 
 
 @NEEDS_RAY
@@ -194,5 +194,5 @@ def test_a_search_that_loses_a_node_ends_as_if_it_had_not(
     Run(tmp_path / "there", replace(plan, workers="auto")).search(listeners)
     here, there = (archive_digest(tmp_path / name / "archive.db") for name in ("here", "there"))
     assert here == there
-    assert "a node was lost, and 1 children begin again" in caplog.messages
+    assert "a node was lost; 1 children start again" in caplog.messages
     nodes.plug_in()

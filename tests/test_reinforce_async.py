@@ -191,7 +191,7 @@ def test_actors_answer_in_order_and_say_what_failed() -> None:
     actors[0].close()
     with pytest.raises(ValueError, match="placement 'moon' is none of here, processes, ray"):
         place("moon", Shard, lr=0.1)
-    with pytest.raises(ValueError, match="takes placement='here'"):
+    with pytest.raises(ValueError, match="use placement='here'"):
         ProcessActor(lambda: None)
 
 

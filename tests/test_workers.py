@@ -1,4 +1,4 @@
-"""The pool of worker processes under every fault that a child, a nursery or a parent can have."""
+"""The pool of worker processes when children, fork servers and parents fail."""
 
 import itertools
 import multiprocessing
@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.execution import local as workers
 from nasgym.execution.local import Pool, WorkerError
 from tests.killing import ROOT
-from tests.pools import ANSWER, JOB, evaluate, family, last_line, nursery
+from tests.pools import ANSWER, JOB, evaluate, family, fork_server, last_line
 from tests.processes import children_of, gone, until
 
 pytestmark = [
@@ -37,11 +36,11 @@ def test_results_are_those_of_the_job_in_this_process() -> None:
 
 def test_job_is_set_up_once_with_its_settings_and_the_path_of_this_process() -> None:
     with Pool("tests.jobs:counted", {"recipe": ["short", 1]}, workers=2) as pool:
-        told = [evaluation.metrics for evaluation in evaluate(pool, {}, {}, {})]
-    assert {metrics["nursery"] for metrics in told} != {os.getpid()}
-    assert all(metrics == told[0] for metrics in told)
-    assert told[0]["settings"] == {"recipe": ["short", 1]}
-    assert str(ROOT) in told[0]["path"]
+        reports = [evaluation.metrics for evaluation in evaluate(pool, {}, {}, {})]
+    assert {metrics["fork_server"] for metrics in reports} != {os.getpid()}
+    assert all(metrics == reports[0] for metrics in reports)
+    assert reports[0]["settings"] == {"recipe": ["short", 1]}
+    assert str(ROOT) in reports[0]["path"]
 
 
 def test_largest_cost_begins_first_and_equal_costs_in_order() -> None:
@@ -59,7 +58,7 @@ def test_results_come_in_the_order_of_finishing() -> None:
         assert [index for index, _ in pool.run(tasks)] == [1, 2, 0]
 
 
-def test_slots_are_shared_out_and_never_by_two_at_once() -> None:
+def test_two_children_never_have_the_same_slot_at_once() -> None:
     tasks = [{"do": "sleep", "seconds": 0.02 * (seed % 3)} for seed in range(20)]
     with Pool(JOB, {}, workers=3) as pool:
         spans = sorted(evaluation.metrics["span"] for evaluation in evaluate(pool, *tasks))
@@ -69,28 +68,28 @@ def test_slots_are_shared_out_and_never_by_two_at_once() -> None:
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_lost_nursery_is_replaced_and_its_children_begun_again(
+def test_a_lost_fork_server_is_replaced_and_its_children_begin_again(
     fault: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "QUIET", 0.2)
-    monkeypatch.setattr(workers, "ANSWER_WITHIN", 1.0)
+    monkeypatch.setattr("nasgym.execution.local.PING_AFTER", 0.2)
+    monkeypatch.setattr("nasgym.execution.local.ANSWER_WITHIN", 1.0)
     with Pool(JOB, {}, workers=2) as pool:
         results = pool.run([{"do": "sleep", "seconds": 0}, *[{"do": "sleep", "seconds": 0.5}] * 3])
         next(results)
-        lost = nursery()
+        lost = fork_server()
         assert until(lambda: len(children_of(lost)) == 2, 5)
         orphans = children_of(lost)
         os.kill(lost, fault)
         evaluations = [evaluation for _, evaluation in results]
-        assert nursery() != lost
+        assert fork_server() != lost
     assert gone({lost, *orphans})
     assert [one.status for one in evaluations] == ["ok"] * 3
     assert sorted(one.metrics.get("attempts", 1) for one in evaluations) == [1, 2, 2]
 
 
-def test_a_task_that_always_takes_the_nursery_along_is_given_up() -> None:
+def test_a_task_that_always_kills_the_fork_server_fails() -> None:
     with Pool(JOB, {}, retries=1) as pool:
-        fatal, other = evaluate(pool, {"do": "kill_nursery"}, ANSWER)
+        fatal, other = evaluate(pool, {"do": "kill_fork_server"}, ANSWER)
     assert (fatal.status, fatal.metrics["attempts"], other.status) == ("killed", 2, "ok")
     assert fatal.error == "the process that forked it was lost: killed by SIGKILL (Killed)"
 
@@ -135,10 +134,10 @@ def test_an_abandoned_run_leaves_nothing_behind() -> None:
     spinning = [ANSWER, {"do": "spin"}, {"do": "spin"}]
     with Pool(JOB, {}, workers=2) as pool:
         for _ in pool.run(spinning):
-            orphans = children_of(nursery())
+            orphans = children_of(fork_server())
             break
         assert gone(orphans)
-        held = pool.run(spinning)  # not closed by dropping it, as in a traceback
+        held = pool.run(spinning)  # a reference keeps it open, as a traceback would
         next(held)
         (evaluation,) = evaluate(pool, ANSWER)
         assert evaluation.status == "ok"
@@ -151,7 +150,7 @@ def test_close_kills_within_a_second_and_for_good() -> None:
     pool = Pool(JOB, {}, workers=2)
     results = pool.run([{"do": "answer", "seed": 0}, {"do": "stop"}, {"do": "start_sleeper"}])
     sleeper = {evaluation.metrics.get("pid") for _, evaluation in (next(results), next(results))}
-    everyone = {nursery(), *children_of(nursery()), *filter(None, sleeper)}
+    everyone = {fork_server(), *children_of(fork_server()), *filter(None, sleeper)}
     assert len(everyone) == 3
     begun = time.monotonic()
     pool.close()
@@ -164,10 +163,10 @@ def test_close_kills_within_a_second_and_for_good() -> None:
         pool.run([ANSWER])
 
 
-def test_a_stopped_nursery_is_closed_within_a_second_too() -> None:
+def test_a_stopped_fork_server_is_closed_within_a_second_too() -> None:
     with Pool(JOB, {}) as pool:
         evaluate(pool, ANSWER)
-        os.kill(nursery(), signal.SIGSTOP)
+        os.kill(fork_server(), signal.SIGSTOP)
         begun = time.monotonic()
     assert time.monotonic() - begun < 1
 
@@ -199,12 +198,12 @@ def test_a_dropped_pool_ends_its_processes() -> None:
     assert not family()
 
 
-def test_what_a_child_has_started_ends_with_it(pool: Pool) -> None:
+def test_processes_that_a_child_started_end_with_it(pool: Pool) -> None:
     (evaluation,) = evaluate(pool, {"do": "start_sleeper"})
     assert until(lambda: gone({evaluation.metrics["pid"]}), 1)
 
 
-def test_what_a_child_prints_disturbs_nobody(pool: Pool, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_a_child_is_discarded(pool: Pool, capfd: pytest.CaptureFixture[str]) -> None:
     assert evaluate(pool, *[{"do": "chatter"}] * 4) == [Evaluation(0.5)] * 4
     assert capfd.readouterr() == ("", "")
 

@@ -18,7 +18,7 @@ from nasgym.benchmarks.leaderboard.document import FIGURES, to_html, to_markdown
 from nasgym.benchmarks.leaderboard.entries import EntryResult, LeaderboardEntry
 from nasgym.benchmarks.leaderboard.naming import parse_name
 from nasgym.benchmarks.leaderboard.plots import draw, save
-from nasgym.benchmarks.leaderboard.run_pool import News, play_all
+from nasgym.benchmarks.leaderboard.run_pool import RunProgress, play_all
 from nasgym.benchmarks.leaderboard.sections import TITLE, sections
 from nasgym.benchmarks.leaderboard.standings import (
     AgentOnTask,
@@ -68,7 +68,7 @@ class Leaderboard:
         """Return the entries whose runs are not finished."""
         return [entry for entry in self.entries() if entry.result(self.out) is None]
 
-    def play(self, workers: int) -> Generator[News, None, None]:
+    def play(self, workers: int) -> Generator[RunProgress, None, None]:
         """Run the missing entries, `workers` at a time, and yield their progress.
 
         Before it runs anything, raises ValueError, FileNotFoundError or an error of Gymnasium, in

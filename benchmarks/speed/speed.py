@@ -29,7 +29,7 @@ from nasgym.benchmarks.speed import language as language_speed
 from nasgym.benchmarks.speed import scheduling as scheduling_speed
 from nasgym.benchmarks.speed import search as search_speed
 from nasgym.benchmarks.speed import training as training_speed
-from nasgym.execution.local import ONE_THREAD
+from nasgym.execution.json_process import ONE_THREAD
 
 MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
     "P1": training_speed.large_child,

@@ -19,7 +19,7 @@ from nasgym.execution.machine import cores
 
 if TYPE_CHECKING:
     from nasgym.benchmarks.leaderboard.entries import LeaderboardEntry
-    from nasgym.benchmarks.leaderboard.run_pool import News
+    from nasgym.benchmarks.leaderboard.run_pool import RunProgress
 
 TASKS = (
     "nas-bench-201/cifar10",
@@ -100,7 +100,7 @@ class LeaderboardProgress:
         self._done = {entry: 0 for entry in missing}
         self._running: dict[LeaderboardEntry, TaskID] = {}
 
-    def show(self, news: "News") -> None:
+    def show(self, news: "RunProgress") -> None:
         """Show the progress of a run."""
         entry, done = news.entry, news.entry.children if news.over else news.done
         if entry not in self._running:

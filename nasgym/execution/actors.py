@@ -1,51 +1,50 @@
-"""Actors: objects that live in processes of their own and are asked one thing at a time.
+"""Where actors live: in this process, in other processes here, or on a Ray cluster.
 
-What an actor is asked and answers is plain JSON data, the same wherever it lives: in this process,
-in another one here (`nasgym.execution.actors`), or on a Ray cluster (`nasgym.execution.ray_cluster`). An actor whose
-process dies is lost with all it held; whoever asked it makes another.
+Requests and answers are plain JSON data, the same in all three places. When the process of an
+actor dies, its state is lost, and the caller makes another actor.
 """
 
 import base64
-import os
-import pickle
-import socket
-import subprocess
-import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasgym.execution.actor import Actor, ActorFailed, ActorLost, Make, answered
-from nasgym.execution.json_lines import Channel
-from nasgym.execution.local import END_WITHIN, ONE_THREAD, search_path
+from nasgym.execution.actor import (
+    Actor,
+    ActorLost,
+    Factory,
+    call,
+    pickled_factory,
+    result,
+    unpickled_object,
+)
+from nasgym.execution.json_process import JsonProcess, ProcessLost, connect_to_parent
+from nasgym.execution.ray_actor import RayActor
 
 PLACEMENTS = ("here", "processes", "ray")
-"""Where actors can live: in this process, in others on this machine, on the nodes of a cluster."""
+"""Places for actors: this process, other processes on this machine, the nodes of a cluster."""
 
 
-def place(placement: str, make: Make, **arguments: Any) -> Actor:
-    """Return an actor, at the placement, that is `make(**arguments)`.
+def place(placement: str, factory: Factory, **arguments: Any) -> Actor:
+    """Return an actor at `placement` whose object is `factory(**arguments)`.
 
-    `make` and its arguments may be any objects that can be pickled: they come from this process
-    and go to one that it started. Raises ValueError for what cannot be.
+    Outside this process, the factory and its arguments must be picklable; otherwise raises
+    ValueError.
     """
     if placement == "here":
-        return HereActor(make, **arguments)
+        return HereActor(factory, **arguments)
     if placement == "processes":
-        return ProcessActor(make, **arguments)
+        return ProcessActor(factory, **arguments)
     if placement == "ray":
-        from nasgym.execution.ray_actor import RayActor
-
-        return RayActor(make, **arguments)
+        return RayActor(factory, **arguments)
     raise ValueError(f"placement {placement!r} is none of {', '.join(PLACEMENTS)}")
 
 
 def gather(
     actors: Sequence[Actor], method: str, requests: Sequence[Mapping[str, Any]]
 ) -> list[Any]:
-    """Return what `method` answers to each request, in order; the actors work at the same time.
+    """Call `method` once for each request, on all actors in parallel; return the answers in order.
 
-    There may be more requests than actors. Raises ActorLost if one of them dies.
+    There may be more requests than actors. Raises ActorLost if an actor dies.
     """
     answers = []
     for first in range(0, len(requests), len(actors)):
@@ -57,102 +56,64 @@ def gather(
 
 
 class HereActor:
-    """An object in this process."""
+    """An object in this process; exceptions of its methods propagate from `ask`."""
 
-    def __init__(self, make: Make, **arguments: Any) -> None:
-        """Make it."""
-        self._object = make(**arguments)
+    def __init__(self, factory: Factory, **arguments: Any) -> None:
+        """Make the object."""
+        self._object = factory(**arguments)
 
     def ask(self, method: str, **arguments: Any) -> None:
-        """Call the method."""
+        """Call the method at once."""
         self._answer = getattr(self._object, method)(**arguments)
 
     def answer(self) -> Any:
-        """Return what it returned."""
+        """Return the result of the last call."""
         return self._answer
 
     def close(self) -> None:
-        """Forget it."""
+        """Drop the object."""
         self._object = None
 
 
 class ProcessActor:
-    """An object in a process of its own on this machine, which ends with this one."""
+    """An object in a process of its own on this machine, which ends with this process."""
 
-    def __init__(self, make: Make, **arguments: Any) -> None:
-        """Start the process; whether the object can be made is told by the first answer."""
-        try:
-            parcel = base64.b64encode(pickle.dumps((make, arguments))).decode()
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{error}: what cannot be sent to another process takes placement='here'"
-            ) from None
-        here, there = socket.socketpair()
-        with there:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from nasgym.execution.actors import main; main()"],
-                stdin=there.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": search_path()},
-                start_new_session=True,  # Ctrl-C in the terminal is for the parent to deal with
-            )
-        self._channel = Channel(here)
-        self._answers: list[dict[str, Any]] = []
-        self.close = weakref.finalize(self, _end, os.getpid(), self._process, here)
-        self._send({"make": parcel})
+    def __init__(self, factory: Factory, **arguments: Any) -> None:
+        """Start the process; if it cannot make the object, the first `answer` raises ActorLost."""
+        data = base64.b64encode(pickled_factory(factory, arguments)).decode()
+        self._process = JsonProcess("nasgym.execution.actors", log=False)
+        self._responses: list[dict[str, Any]] = []
+        self._process.send({"make": data})
 
     @property
     def pid(self) -> int:
-        """Return the process."""
+        """Process id."""
         return self._process.pid
 
     def ask(self, method: str, **arguments: Any) -> None:
-        """Have the method called."""
-        self._send({"method": method, "arguments": arguments})
+        """Call the method; do not wait for the result."""
+        self._process.send({"method": method, "arguments": arguments})
 
     def answer(self) -> Any:
-        """Wait for what it returns."""
-        while not self._answers:
+        """Wait for the oldest result; raise ActorLost or ActorFailed."""
+        while not self._responses:
             try:
-                self._answers += self._channel.receive()
-            except (EOFError, ConnectionError):
+                self._responses += self._process.receive()
+            except ProcessLost:
                 raise ActorLost(f"process {self.pid} of an actor died") from None
-        answer = self._answers.pop(0)
-        if "error" in answer:
-            raise ActorFailed(answer["error"])
-        return answer["answer"]
+        return result(self._responses.pop(0))
 
-    def _send(self, message: Mapping[str, Any]) -> None:
-        try:
-            self._channel.send(message)
-        except OSError:
-            self._process.kill()  # what takes nothing in is lost, as `answer` will tell
-
-
-def _end(owner: int, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
-    """End an actor's process, unless this process is only a fork of its owner."""
-    channel.close()
-    if os.getpid() != owner:
-        return
-    try:
-        process.wait(END_WITHIN)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
 
 
 def main() -> None:
-    """Be the process of an actor: make the object, then call its methods until the channel ends."""
-    channel = Channel(socket.socket(fileno=os.dup(0)))
+    """Serve as the process of an actor: make the object, then call its methods."""
+    connection = connect_to_parent()
     subject: Any = None
-    while True:
-        try:
-            messages = channel.receive()
-        except (EOFError, ConnectionError):
-            return
-        for message in messages:
-            if "make" in message:
-                make, arguments = pickle.loads(base64.b64decode(message["make"]))
-                subject = make(**arguments)
-                continue
-            channel.send(answered(subject, message["method"], message["arguments"]))
+    for message in connection:
+        if "make" in message:
+            subject = unpickled_object(base64.b64decode(message["make"]))
+        else:
+            connection.send(call(subject, message["method"], message["arguments"]))

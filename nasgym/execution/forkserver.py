@@ -1,12 +1,11 @@
-"""The nursery: a process that pays for imports and data once, then forks a fresh child a task.
+"""The fork server: a process that pays for imports and data once, then forks a child per task.
 
-`nasgym.execution.local.Pool` starts it and speaks with it over the socket that is its standard input. It
-stays single-threaded: a fork copies only the thread that calls it, and torch in the fork of a
-process that has used several hangs. Whatever a child does to itself, crash, hang, leak, fill the
-memory, ends with the child; the nursery kills what overstays its limits, and ends with its parent.
+`nasgym.execution.local.Pool` starts it and sends it tasks. It stays single-threaded, because a
+fork copies only the thread that calls it, and torch hangs in the fork of a process that has used
+several. A child may crash, hang, leak or fill the memory: the damage ends with its process. The
+fork server kills children that exceed their limits, and ends with its parent.
 """
 
-import ctypes
 import faulthandler
 import fcntl
 import gc
@@ -19,7 +18,6 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -28,95 +26,92 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from nasgym.evaluation.evaluation import LONGEST_ERROR, Evaluation
-from nasgym.execution.json_lines import LONGEST_MESSAGE, Channel, encode
+from nasgym.execution.json_lines import MAX_MESSAGE, JsonLines, encode
+from nasgym.execution.json_process import connect_to_parent, describe_exit, die_with_parent
 
 Job = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""What trains one child: a task in, the plain form of an `Evaluation` out."""
+"""Trains one child: takes a task and returns the plain form of an `Evaluation`."""
 
-HEARTBEAT = 0.4
-"""Seconds after which a process looks whether its parent is still there, at the latest."""
+CHECK_INTERVAL = 0.4
+"""Maximum seconds between two checks that the parent is alive."""
 
 
 def main() -> None:
     """Set up the job that the first message names, then serve."""
-    channel = Channel(socket.socket(fileno=os.dup(0)))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    connection = connect_to_parent()
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    messages: list[dict[str, Any]] = []
-    while not messages:
-        messages = channel.receive()
-    setup = messages[0]
-    with killed_by_closing(channel):
+    setup = next(iter(connection))
+    with killed_on_close(connection):
         if os.getppid() != setup["parent"]:
-            return  # it died before that could be noticed
+            return  # the parent died before the signal was set up
         job = pkgutil.resolve_name(setup["job"])(setup["settings"])
-    # A collection in a child would touch, and so copy, all that was made up to here.
+    # Garbage collection in a child would touch, and so copy, every object allocated so far.
     gc.collect()
     gc.freeze()
-    Nursery(channel, job, setup["time_limit"], setup["memory_limit"]).serve(setup["parent"])
+    ForkServer(connection, job, setup["time_limit"], setup["memory_limit"]).serve(setup["parent"])
 
 
-class Outlet:
-    """A pipe out of a child, of whose content the last `limit` bytes are kept."""
+class OutputPipe:
+    """A pipe from a child; keeps the last `limit` bytes."""
 
     def __init__(self, selector: selectors.BaseSelector, limit: int) -> None:
-        """Open the pipe and have `selector` call `read` when there is something."""
+        """Open the pipe and register `read` with `selector`."""
         self.content = b""
-        self.end, self.entrance = os.pipe()
-        os.set_blocking(self.end, False)
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
         self._selector = selector
         self._limit = limit
-        selector.register(self.end, selectors.EVENT_READ, self.read)
+        selector.register(self.read_end, selectors.EVENT_READ, self.read)
 
     def read(self) -> bool:
-        """Take in what is there; return whether more may come."""
+        """Read available data; return whether there may be more."""
         try:
-            data = os.read(self.end, 2**16)
+            data = os.read(self.read_end, 2**16)
         except BlockingIOError:
             return False
         if not data:
-            self._detach()
+            self._unregister()
         self.content = (self.content + data)[-self._limit :]
         return bool(data)
 
     def close(self) -> bytes:
-        """Take in the rest and return what was kept."""
+        """Read the rest, close the pipe and return the content."""
         while self.read():
             pass
-        self._detach()
-        os.close(self.end)
+        self._unregister()
+        os.close(self.read_end)
         return self.content
 
-    def _detach(self) -> None:
+    def _unregister(self) -> None:
         with suppress(KeyError):
-            self._selector.unregister(self.end)
+            self._selector.unregister(self.read_end)
 
 
 @dataclass
 class Child:
-    """A running child, as the nursery sees it."""
+    """A running child."""
 
     ticket: int
     """The pool's number for this attempt at a task."""
     pid: int
-    """Its process, and the process group of all that it starts."""
-    result: Outlet
-    """One line, its evaluation, at the end."""
-    errors: Outlet
-    """The last of its standard error output."""
+    """Id of its process, and of its process group."""
+    result: OutputPipe
+    """Receives one line, the evaluation, at the end."""
+    errors: OutputPipe
+    """Receives its standard error output."""
     started: float = field(default_factory=time.monotonic)
-    """When it was forked, by the clock that nobody can set."""
+    """Time of the fork, by the monotonic clock."""
     overdue: bool = False
-    """Whether it was killed for taking too long."""
+    """Whether it was killed for exceeding the time limit."""
 
     def kill(self) -> None:
-        """Kill it and whatever it has started."""
+        """Kill it and the processes it has started."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def outcome(self, code: int, time_limit: float) -> dict[str, Any]:
-        """Return its evaluation, now that it is dead with exit code `code`."""
+        """Return its evaluation after it exited with `code`."""
         seconds = time.monotonic() - self.started
         result, errors = self.result.close(), self.errors.close().decode(errors="replace")
         if result.endswith(b"\n"):
@@ -126,39 +121,45 @@ class Child:
             status, error = "timeout", f"took longer than the time limit of {time_limit:g} s"
         else:
             status = "oom" if lacks_memory(errors) else "killed" if code < 0 else "exception"
-            # The list of all extension modules, faulthandler's, would push the rest out.
+            # faulthandler's list of extension modules would displace the useful lines.
             lines = [line for line in errors.splitlines() if "Extension modules:" not in line]
-            error = "\n".join([*lines, how_it_ended(code)])
+            error = "\n".join([*lines, describe_exit(code)])
         return Evaluation(status=status, error=error, seconds=seconds).to_plain()
 
 
-class Nursery:
-    """The loop of the nursery: fork, watch, kill, report."""
+class ForkServer:
+    """The event loop: fork children, enforce the time limit, report evaluations."""
 
     def __init__(
-        self, channel: Channel, job: Job, time_limit: float | None, memory_limit: float | None
+        self,
+        connection: JsonLines,
+        job: Job,
+        time_limit: float | None,
+        memory_limit: float | None,
     ) -> None:
-        """Serve `channel` with `job`, whose children have so many seconds and GiB."""
-        self.channel = channel
+        """Run `job` in children limited to `time_limit` seconds and `memory_limit` GiB."""
+        self.connection = connection
         self.job = job
         self.time_limit = math.inf if time_limit is None else time_limit
         self.memory_limit = memory_limit
         self.children: dict[int, Child] = {}
-        # Not epoll, which the children would share after the fork.
+        # Not epoll: the children would share it after the fork.
         self.selector = selectors.PollSelector()
-        self.selector.register(channel.socket, selectors.EVENT_READ, self._listen)
+        self.selector.register(connection.socket, selectors.EVENT_READ, self._receive)
 
     def serve(self, parent: int) -> None:
-        """Work until the channel closes or the process `parent` is gone; leave no child behind."""
-        self._wake_when_children_die()
+        """Serve until the connection closes or the process `parent` dies; then kill all children.
+
+        The parent is checked too because a fork of it may hold the connection open when it dies.
+        """
+        self._wake_on_sigchld()
         try:
-            self.channel.send({"ready": True})
-            # Another fork of the parent may hold the channel open, so its end says too little.
+            self.connection.send({"ready": True})
             while os.getppid() == parent:
-                for key, _ in self.selector.select(self._patience()):
+                for key, _ in self.selector.select(self._timeout()):
                     key.data()
                 self._kill_overdue()
-                self._bury_dead()
+                self._reap()
         except (EOFError, ConnectionError):
             pass
         finally:
@@ -166,77 +167,80 @@ class Nursery:
                 child.kill()
                 os.waitpid(child.pid, 0)
 
-    def _wake_when_children_die(self) -> None:
-        self._alarm, ear = socket.socketpair()
-        self._alarm.setblocking(False)
+    def _wake_on_sigchld(self) -> None:
+        self._wakeup, awake = socket.socketpair()
+        self._wakeup.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
-        self.selector.register(ear, selectors.EVENT_READ, lambda: ear.recv(2**12))
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        self.selector.register(awake, selectors.EVENT_READ, lambda: awake.recv(2**12))
 
-    def _patience(self) -> float:
+    def _timeout(self) -> float:
+        """Return the seconds until a child exceeds its limit or the parent must be checked."""
         on_time = (child.started for child in self.children.values() if not child.overdue)
         deadline = min(on_time, default=math.inf) + self.time_limit
-        return min(HEARTBEAT, max(0.0, deadline - time.monotonic()))
+        return min(CHECK_INTERVAL, max(0.0, deadline - time.monotonic()))
 
-    def _listen(self) -> None:
-        for message in self.channel.receive():
+    def _receive(self) -> None:
+        for message in self.connection.receive():
             if "task" in message:
                 self._fork(message["ticket"], message["task"])
             else:
-                self.channel.send({"pong": True})
+                self.connection.send({"pong": True})
 
     def _fork(self, ticket: int, task: Mapping[str, Any]) -> None:
-        result = Outlet(self.selector, LONGEST_MESSAGE)
-        errors = Outlet(self.selector, 4 * LONGEST_ERROR)
-        nursery = os.getpid()
+        result = OutputPipe(self.selector, MAX_MESSAGE)
+        errors = OutputPipe(self.selector, 4 * LONGEST_ERROR)
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._live(task, nursery, result.entrance, errors.entrance)
-        with suppress(OSError):  # both processes do it: neither can know who comes first
+            self._run_child(task, server, result.write_end, errors.write_end)
+        with suppress(OSError):  # both processes call it, because either may run first
             os.setpgid(pid, pid)
-        os.close(result.entrance)
-        os.close(errors.entrance)
+        os.close(result.write_end)
+        os.close(errors.write_end)
         self.children[pid] = Child(ticket, pid, result, errors)
 
-    def _live(self, task: Mapping[str, Any], nursery: int, result: int, errors: int) -> NoReturn:
-        """Be the child, to the end of its process."""
+    def _run_child(
+        self, task: Mapping[str, Any], server: int, result: int, errors: int
+    ) -> NoReturn:
+        """Run the job in the child's process, write the evaluation to `result`, and exit."""
         try:
             with suppress(OSError):
                 os.setpgid(0, 0)
-            die_with(nursery)
+            die_with_parent(server)
             os.dup2(errors, 2)
-            self.channel.socket.close()
+            self.connection.socket.close()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             line = train(self.job, task, self.memory_limit)
             while line:
                 line = line[os.write(result, line) :]
         finally:
-            # Nothing of the nursery's may be flushed or torn down twice, and it is faster.
+            # Skip the interpreter's shutdown: it is slow, and would flush the server's buffers.
             os._exit(0)
 
     def _kill_overdue(self) -> None:
-        late = time.monotonic() - self.time_limit
+        latest = time.monotonic() - self.time_limit
         for child in self.children.values():
-            if child.started <= late and not child.overdue:
+            if child.started <= latest and not child.overdue:
                 child.overdue = True
                 child.kill()
 
-    def _bury_dead(self) -> None:
+    def _reap(self) -> None:
         for child in list(self.children.values()):
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 del self.children[pid]
-                child.kill()  # what it has started lives on
+                child.kill()  # processes that it started may still be running
                 plain = child.outcome(os.waitstatus_to_exitcode(status), self.time_limit)
-                self.channel.send({"ticket": child.ticket, "evaluation": plain})
+                self.connection.send({"ticket": child.ticket, "evaluation": plain})
 
 
 def train(job: Job, task: Mapping[str, Any], memory_limit: float | None) -> bytes:
-    """Return the line with the evaluation of `task`, whatever `job` does short of a crash."""
+    """Return the evaluation of `task` as one line of JSON, whatever `job` raises or returns."""
     started = time.monotonic()
     try:
-        with at_most(memory_limit):
+        with limited_memory(memory_limit):
             return encode(Evaluation.from_plain(job(task)).to_plain())
     except BaseException as error:
         status, text = "exception", traceback.format_exc()
@@ -248,26 +252,18 @@ def train(job: Job, task: Mapping[str, Any], memory_limit: float | None) -> byte
 
 
 def lacks_memory(text: str) -> bool:
-    """Return whether an error message means that memory ran out, in the words of any library."""
+    """Return whether an error message of any library says that memory ran out."""
     words = ("memoryerror", "allocate memory", "out of memory", "bad_alloc")
     onednn = ("could not create a primitive", "could not execute a primitive")
     return any(phrase in text.lower() for phrase in words + onednn)
 
 
-def how_it_ended(code: int) -> str:
-    """Return in words what the exit code of a process without a result means."""
-    if code >= 0:
-        return f"ended by itself with exit code {code} and without a result"
-    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
-    return f"killed by {name} ({signal.strsignal(-code)})"
-
-
 @contextmanager
-def at_most(memory_limit: float | None) -> Iterator[None]:
-    """Let this process allocate `memory_limit` GiB more than it has; None: as much as there is.
+def limited_memory(memory_limit: float | None) -> Iterator[None]:
+    """Let this process allocate `memory_limit` more GiB; None sets no limit.
 
-    The limit is on private writable memory (RLIMIT_DATA), which unlike the address space leaves
-    out mapped files and what the driver of a GPU reserves. Only Linux enforces it.
+    The limit applies to private writable memory (RLIMIT_DATA). Unlike the address space, this
+    excludes mapped files and the memory that a GPU driver reserves. Only Linux enforces it.
     """
     if memory_limit is None or not sys.platform.startswith("linux"):
         yield
@@ -282,33 +278,17 @@ def at_most(memory_limit: float | None) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))  # a report needs memory too
-
-
-def die_with(parent: int) -> None:
-    """Have this process killed as soon as its parent, the process `parent`, is dead."""
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    except AttributeError:  # only Linux has it
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(HEARTBEAT)
-    os._exit(1)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))  # the report needs memory too
 
 
 @contextmanager
-def killed_by_closing(channel: Channel) -> Iterator[None]:
-    """Have the kernel kill this process if the channel closes meanwhile, even amid an import.
+def killed_on_close(connection: JsonLines) -> Iterator[None]:
+    """Have the kernel kill this process if the connection closes meanwhile, even during an import.
 
-    A socket can send a signal when something happens to it, which kills by default; and while the
-    job is set up nothing else happens to this one. Elsewhere than on Linux it has no effect.
+    With O_ASYNC, activity on the socket raises SIGIO, whose default action kills the process.
+    The parent sends nothing before the job is set up. This works on Linux only.
     """
-    fd = channel.socket.fileno()
+    fd = connection.socket.fileno()
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_ASYNC)

@@ -1,41 +1,52 @@
-"""A channel: JSON messages between the pool and its nursery, one a line, over a socket."""
+"""JSON messages over a socket, one per line."""
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-LONGEST_MESSAGE = 16 * 2**20
-"""Bytes; whoever makes a longer one is told so."""
+MAX_MESSAGE = 16 * 2**20
+"""Maximum size of a message, in bytes."""
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Return `message` as one line of JSON; raise ValueError or TypeError if it cannot be one."""
+    """Return `message` as one line of JSON.
+
+    Raises TypeError or ValueError if JSON cannot represent it, ValueError if it is too long.
+    """
     line = json.dumps(message, allow_nan=False).encode() + b"\n"
-    if len(line) > LONGEST_MESSAGE:
-        raise ValueError(f"a message of {len(line):,} bytes is longer than {LONGEST_MESSAGE:,}")
+    if len(line) > MAX_MESSAGE:
+        raise ValueError(f"a message of {len(line):,} bytes is longer than {MAX_MESSAGE:,}")
     return line
 
 
-class Channel:
-    """One end of a channel."""
+class JsonLines:
+    """One end of a connection; iterate over it for messages until the other end closes."""
 
     def __init__(self, end: socket.socket) -> None:
-        """Speak over `end`; its time-out holds for both directions."""
+        """Send and receive over `end`, whose time-out applies to both directions."""
         self.socket = end
-        self._rest = b""
+        self._partial = b""
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send one message; raise OSError if the other end is closed or takes nothing in."""
+        """Send one message; raise OSError if the other end is closed or does not read."""
         self.socket.sendall(encode(message))
 
     def receive(self) -> list[dict[str, Any]]:
-        """Wait for data and return the messages now complete, perhaps none.
+        """Wait for data and return all complete messages, possibly none.
 
-        Raises EOFError at the end, TimeoutError if nothing comes.
+        Raises EOFError when the other end has closed, TimeoutError if no data arrives in time.
         """
         data = self.socket.recv(2**16)
         if not data:
             raise EOFError
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._partial = (self._partial + data).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                messages = self.receive()
+            except (EOFError, ConnectionError):
+                return
+            yield from messages

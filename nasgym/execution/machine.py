@@ -1,4 +1,4 @@
-"""The machine, as far as the bits of a child's training depend on it; known without torch."""
+"""The properties of this machine that affect the bits of a trained child, found without torch."""
 
 import os
 import platform
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
-"""Instructions with which training in bfloat16 is twice as fast; without them it is slower."""
+"""CPU flags that make training in bfloat16 twice as fast; without them it is slower."""
 
 BFLOAT16_CAPABILITY = 8.0
-"""The first compute capability of NVIDIA GPUs with bfloat16."""
+"""Minimum compute capability of NVIDIA GPUs that support bfloat16."""
 
-VECTORS = ("avx", "fma", "amx", "asimd", "sve", "bf16")
-"""How the flags begin that say which of its kernels a library takes."""
+VECTOR_FLAGS = ("avx", "fma", "amx", "asimd", "sve", "bf16")
+"""Prefixes of the CPU flags by which libraries choose their kernels."""
 
 OVERRIDES = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA")
-"""Environment variables that have it take others."""
+"""Environment variables that override this choice."""
 
 
 def resolve(device: str) -> str:
-    """Return "cpu" or "cuda"; "auto" is a GPU if there is one and torch is built for it.
+    """Return "cpu" or "cuda"; "auto" means "cuda" if there is a GPU and torch is built for it.
 
-    Raises ValueError, in one line, for another device or one that is not there.
+    Raises ValueError, in one line, if the device is unknown or absent.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
@@ -37,21 +37,21 @@ def resolve(device: str) -> str:
 
 
 def precision(device: str) -> str:
-    """Return the dtype, by torch's name, that children are fastest in on `device`."""
+    """Return the dtype, by its name in torch, in which children train fastest on `device`."""
     if device == "cuda":
-        able = min(float(gpu.rpartition(", ")[2]) for gpu in gpus()) >= BFLOAT16_CAPABILITY
+        supported = min(float(gpu.rpartition(", ")[2]) for gpu in gpus()) >= BFLOAT16_CAPABILITY
     else:
-        able = not BFLOAT16_FLAGS.isdisjoint(processor()[1])
-    return "bfloat16" if able else "float32"
+        supported = not BFLOAT16_FLAGS.isdisjoint(processor()[1])
+    return "bfloat16" if supported else "float32"
 
 
 def description(device: str) -> dict[str, Any]:
-    """Return what must be equal for a child to come out equal bit by bit, as plain data."""
+    """Return the facts on which the bits of a trained child depend, as plain data."""
     model, flags = processor()
     return {
         "torch": torch_build()["__version__"],
         "processor": model,
-        "flags": [flag for flag in flags if flag.startswith(VECTORS)],
+        "flags": [flag for flag in flags if flag.startswith(VECTOR_FLAGS)],
         "overrides": {name: os.environ[name] for name in OVERRIDES if name in os.environ},
         "gpus": gpus() if device == "cuda" else [],
     }
@@ -59,7 +59,7 @@ def description(device: str) -> dict[str, Any]:
 
 @cache
 def processor() -> tuple[str, tuple[str, ...]]:
-    """Return the model of the processor and the flags of its instructions, sorted."""
+    """Return the processor's model and its flags, sorted."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux
@@ -72,7 +72,7 @@ def processor() -> tuple[str, tuple[str, ...]]:
 
 @cache
 def gpus() -> tuple[str, ...]:
-    """Return the visible NVIDIA GPUs, "name, compute capability" each."""
+    """Return "name, compute capability" of each visible NVIDIA GPU."""
     if shutil.which("nvidia-smi") is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return ()
     query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
@@ -82,7 +82,7 @@ def gpus() -> tuple[str, ...]:
 
 @cache
 def torch_build() -> dict[str, Any]:
-    """Return what torch's version.py says: "__version__", "cuda", ..."""
+    """Return the variables of torch's version.py: "__version__", "cuda" and others."""
     package = find_spec("torch")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("children are trained with torch: pip install torch")
@@ -90,20 +90,16 @@ def torch_build() -> dict[str, Any]:
 
 
 def survey(device: str) -> dict[str, Any]:
-    """Return how children are trained here: the "device", its "precision", and the "machine".
+    """Return the "device", "precision" and "machine" of children trained here.
 
-    Errors as for `resolve`.
+    Raises the errors of `resolve`.
     """
     device = resolve(device)
-    return {
-        "device": device,
-        "precision": precision(device),
-        "machine": description(device),
-    }
+    return {"device": device, "precision": precision(device), "machine": description(device)}
 
 
 def cores() -> int:
-    """Return the number of processors that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,60 +1,59 @@
 """Actors on the nodes of a Ray cluster."""
 
-import os
-import pickle
-import sys
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from nasgym.execution.actor import ActorFailed, ActorLost, Make, answered
-from nasgym.execution.local import search_path
-from nasgym.execution.ray_cluster import Cluster, last_line, ray
+from nasgym.execution.actor import (
+    ActorLost,
+    Factory,
+    call,
+    pickled_factory,
+    result,
+    unpickled_object,
+)
+from nasgym.execution.json_process import import_path
+from nasgym.execution.ray_cluster import Cluster, extend_import_path, last_line, ray
 
 
-class Remote:
-    """The process of an actor on a node."""
+class RemoteObject:
+    """The object of an actor, in a process on a node."""
 
-    def __init__(self, path: list[str], parcel: bytes) -> None:
-        """Make the object; `path` is the driver's, of use where nodes share its disk."""
-        sys.path.extend(entry for entry in path if entry not in sys.path)
-        make, arguments = pickle.loads(parcel)
-        self._object = make(**arguments)
+    def __init__(self, path: list[str], data: bytes) -> None:
+        """Make the object; `path` is the driver's search path for modules."""
+        extend_import_path(path)
+        self._object = unpickled_object(data)
 
     def call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method of the object."""
-        return answered(self._object, method, arguments)
+        """Call a method of the object and return the response."""
+        return call(self._object, method, arguments)
 
 
 class RayActor:
-    """An object in a process on some node, see `nasgym.execution.actors.Actor`; it takes no CPU of Ray's."""
+    """An object in a process on some node (see `nasgym.execution.actor.Actor`).
 
-    def __init__(self, make: Make, **arguments: Any) -> None:
-        """Start the process on the cluster this one is connected to, else on one of its own."""
-        try:
-            parcel = pickle.dumps((make, arguments))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{error}: what cannot be sent to another process takes placement='here'"
-            ) from None
+    It reserves no CPU of the cluster, so that children can use them all.
+    """
+
+    def __init__(self, factory: Factory, **arguments: Any) -> None:
+        """Start the process on the connected cluster, else on a Ray instance on this machine."""
+        data = pickled_factory(factory, arguments)
         Cluster("ray")
-        placed = ray().remote(Remote).options(num_cpus=0, scheduling_strategy="SPREAD")
-        self._actor = placed.remote(search_path().split(os.pathsep), parcel)
+        remote = ray().remote(RemoteObject).options(num_cpus=0, scheduling_strategy="SPREAD")
+        self._actor = remote.remote(import_path(), data)
         self._calls: deque[Any] = deque()
 
     def ask(self, method: str, **arguments: Any) -> None:
-        """Have the method called."""
+        """Call the method; do not wait for the result."""
         self._calls.append(self._actor.call.remote(method, arguments))
 
     def answer(self) -> Any:
-        """Wait for what it returns; raise ActorLost or ActorFailed."""
+        """Wait for the oldest result; raise ActorLost or ActorFailed."""
         try:
-            answer = ray().get(self._calls.popleft())
+            response = ray().get(self._calls.popleft())
         except ray().exceptions.RayError as error:
             raise ActorLost(f"an actor on the cluster died: {last_line(error)}") from None
-        if "error" in answer:
-            raise ActorFailed(answer["error"])
-        return answer["answer"]
+        return result(response)
 
     def close(self) -> None:
         """End the process."""

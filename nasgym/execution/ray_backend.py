@@ -1,14 +1,14 @@
-"""Hosts: children on all nodes of a cluster, forked there as they are on one machine.
+"""A backend that trains children on all nodes of a Ray cluster.
 
-A host is an actor on a node. It reserves what the children there need and has the very nursery of
-`nasgym.execution.local` train them, so time and memory limits are the same as here.
+A host is a Ray actor on a node. It reserves the resources of the children there and trains them
+with the same fork server as `nasgym.execution.local`, so time and memory limits are the same.
+The driver places hosts on nodes as they join, and repeats the children of hosts that it loses.
 """
 
 import asyncio
 import hashlib
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections import Counter, deque
@@ -19,45 +19,41 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.execution.local import (
-    ANSWER_WITHIN,
-    START_WITHIN,
-    LocalBackend,
-    WorkerError,
-    search_path,
-)
-from nasgym.execution.ray_cluster import Cluster, last_line, only_on, ray, survey_here
+from nasgym.execution import machine
+from nasgym.execution.json_process import import_path
+from nasgym.execution.local import ANSWER_WITHIN, START_WITHIN, LocalBackend, WorkerError
+from nasgym.execution.ray_cluster import Cluster, extend_import_path, last_line, only_on, ray
 from nasgym.execution.scheduler import Task
 from nasgym.files import replacing
 
-PATIENCE = 1.0
-"""Seconds that the driver waits for news of any host."""
+WAIT = 1.0
+"""Maximum seconds that the driver waits for an answer of any host."""
 
-LOOK_EVERY = 2.0
-"""Seconds between two looks for nodes that have room."""
+NODE_CHECK_INTERVAL = 2.0
+"""Seconds between two checks for nodes with free capacity."""
 
-LOOK_AGAIN = 0.2
-"""The same while there is no host at all."""
+FIRST_NODE_CHECK_INTERVAL = 0.2
+"""Seconds between two checks while there is no host."""
 
-FORGIVEN = 2
-"""How many hosts may be lost with a child before that is laid to the child."""
+MAX_HOST_LOSSES = 2
+"""How many hosts a child may lose before it counts as the cause."""
 
-FAILED_STARTS = 3
-"""After so many hosts in a row that ended before they were ready a node is given up."""
+MAX_FAILED_STARTS = 3
+"""After this many hosts in a row that died before they were ready, a node is excluded."""
 
 LOG = logging.getLogger(__name__)
 
 Files = Mapping[str, bytes]
-"""Contents of files that each node needs, by the setting of the job that is to be their path."""
+"""Contents of files that each node needs, by the name of the job's setting for their path."""
 
 
 # On a node ----------------------------------------------------------------------------------------
 
 
-class Host:
-    """The actor of a node: children in a nursery there, which ends with this process.
+class NodeHost:
+    """The Ray actor of a node; its children and their fork server end with its process.
 
-    All methods run on one event loop, and the nursery's end wakes it when there is news.
+    All methods run on one event loop, which watches the connection to the fork server.
     """
 
     def __init__(
@@ -68,77 +64,81 @@ class Host:
         limits: Mapping[str, Any],
         path: list[str],
     ) -> None:
-        """Prepare a nursery; `files` are (SHA-256, [reference]) by the setting of their path.
+        """Prepare a fork server.
 
-        `path` is the driver's search path for modules, of use where nodes share its disk.
+        `files` maps settings to (SHA-256, [reference]); `path` is the driver's search path for
+        modules.
         """
-        sys.path.extend(entry for entry in path if entry not in sys.path)
+        extend_import_path(path)
         self._job, self._settings, self._files = job, settings, files
         self._limits = limits
-        self._news: list[tuple[int, dict[str, Any]]] = []
-        self._some = asyncio.Event()
+        self._evaluations: list[tuple[int, dict[str, Any]]] = []
+        self._available = asyncio.Event()
 
     async def ready(self, kind: Mapping[str, Any]) -> str:
-        """Start the nursery on a machine of that kind; return what prevents it, or nothing."""
+        """Start the fork server if this machine is of that kind; return the error, or ""."""
         try:
-            if _kind(survey_here(kind["device"])) != _kind(kind):
+            if _comparable(machine.survey(kind["device"])) != _comparable(kind):
                 return "it is another kind of machine than most are"
-            paths = {name: laid_out(*file) for name, file in self._files.items()}
+            paths = {name: local_copy(*file) for name, file in self._files.items()}
             self._local = LocalBackend(self._job, {**self._settings, **paths}, **self._limits)
             self._local.start()
         except (WorkerError, OSError, ValueError) as error:
             return last_line(error)
-        self._listen()
+        self._watch()
         return ""
 
     async def begin(self, ticket: int, task: Task) -> None:
-        """Begin a child; if that cannot be, this process ends."""
-        deaf = self._local.fileno() is None
+        """Begin a child; end this process if the fork server cannot start."""
+        restarted = self._local.fileno() is None
         try:
             self._local.begin(ticket, task)
         except WorkerError:
-            os._exit(1)  # the driver then learns from a new host why
-        if deaf:
-            self._listen()
+            os._exit(1)  # the driver starts another host, which reports the reason
+        if restarted:
+            self._watch()
 
     async def ended(self) -> list[tuple[int, dict[str, Any]]]:
-        """Wait for news, and return (ticket, plain evaluation) of children that ended."""
+        """Wait for children to end; return (ticket, plain evaluation) of each, possibly none."""
         try:
-            await asyncio.wait_for(self._some.wait(), ANSWER_WITHIN)
+            await asyncio.wait_for(self._available.wait(), ANSWER_WITHIN)
         except TimeoutError:
-            self._hear()  # in such a silence the nursery is asked whether it is well
-        self._some.clear()
-        news, self._news = self._news, []
-        return news
+            self._receive()  # this pings the silent fork server
+        self._available.clear()
+        evaluations, self._evaluations = self._evaluations, []
+        return evaluations
 
-    def _listen(self) -> None:
+    def _watch(self) -> None:
         fd = self._local.fileno()
         if fd is not None:
-            asyncio.get_running_loop().add_reader(fd, self._hear)
+            asyncio.get_running_loop().add_reader(fd, self._receive)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         fd = self._local.fileno()
         if fd is None:
             return
-        asyncio.get_running_loop().remove_reader(fd)  # it may be closed in the next line
+        asyncio.get_running_loop().remove_reader(fd)  # the next line may close it
         ended = self._local.ended()
-        self._listen()
+        self._watch()
         if ended:
-            self._news += [(ticket, evaluation.to_plain()) for ticket, evaluation in ended]
-            self._some.set()
+            self._evaluations += [(ticket, evaluation.to_plain()) for ticket, evaluation in ended]
+            self._available.set()
 
 
-def _kind(survey: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must be equal for children to come out equal, not how many GPUs there are."""
-    return {**survey, "machine": {**survey["machine"], "gpus": set(survey["machine"]["gpus"])}}
+def _comparable(kind: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the kind of a machine without the number of its GPUs, which changes no result."""
+    return {**kind, "machine": {**kind["machine"], "gpus": set(kind["machine"]["gpus"])}}
 
 
-def laid_out(digest: str, content: list[Any]) -> str:
-    """Return the path of the file of that SHA-256 on this node; fetch it if it is not here."""
+def local_copy(digest: str, content: list[Any]) -> str:
+    """Return the path of a file on this node, given its SHA-256 and a Ray reference in a list.
+
+    Fetches the content unless the file is there and intact.
+    """
     folder = Path(tempfile.gettempdir()) / f"nasgym-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise OSError(f"{folder} belongs to somebody else: set TMPDIR on that node")
+        raise OSError(f"{folder} belongs to another user: set TMPDIR on that node")
     path = folder / digest
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         with replacing(path) as part:
@@ -150,30 +150,30 @@ def laid_out(digest: str, content: list[Any]) -> str:
 
 
 @dataclass(eq=False)
-class Hosted:
-    """A host, as the driver sees it."""
+class HostState:
+    """The driver's record of a host."""
 
     actor: Any
-    """Its handle."""
+    """Ray's handle of the actor."""
     node: str
-    """The node's id."""
-    children: int
-    """How many it has room for."""
+    """Id of the node."""
+    capacity: int
+    """How many children it can train at a time."""
     call: Any
-    """The call that it has not answered: one is always under way."""
+    """Reference of the pending call; there is always one."""
     ready: bool = False
-    """Whether it has answered the first."""
+    """Whether its fork server has started."""
     running: dict[int, Task] = field(default_factory=dict)
-    """Its children, by ticket."""
+    """Tasks of its children, by ticket."""
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """How many more children it can take."""
-        return self.children - len(self.running) if self.ready else 0
+        return self.capacity - len(self.running) if self.ready else 0
 
 
 class RayBackend:
-    """Children on all nodes of a cluster that are of one kind; nodes may come and go."""
+    """Children on all nodes of a cluster that are of one kind; nodes may join and leave."""
 
     def __init__(
         self,
@@ -186,14 +186,14 @@ class RayBackend:
         time_limit: float | None = None,
         memory_limit: float | None = None,
     ) -> None:
-        """Prepare; no host is started yet.
+        """Prepare; no host starts yet.
 
-        `job`, `settings` and the limits are those of `nasgym.execution.local.Pool`. `kind` is what
-        `Cluster.survey` returned: a node of another kind is left out, and logged, because its
-        children would come out differently. `files` are written once on each node.
+        `job`, `settings` and the limits are those of `nasgym.execution.local.Pool`. `kind` is the
+        result of `Cluster.survey`: nodes of another kind would give other evaluations, so they are
+        excluded, and logged. `files` are written once on each node.
         """
         limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
-        LocalBackend(job, settings, **limits)  # which raises ValueError for what cannot be
+        LocalBackend(job, settings, **limits)  # raises ValueError for wrong arguments
         self._cluster, self._job, self._settings = cluster, job, settings
         self._kind, self._limits = dict(kind), limits
         self._files = {
@@ -201,46 +201,46 @@ class RayBackend:
             for name, content in (files or {}).items()
         }
         self._started = False
-        self._hosts: list[Hosted] = []
+        self._hosts: list[HostState] = []
         self._waiting: deque[tuple[int, Task]] = deque()
         self._losses: Counter[int] = Counter()
         self._failed_starts: Counter[str] = Counter()
-        self._given_up: dict[str, str] = {}
-        self._look_at = self._trained_at = 0.0
+        self._excluded: set[str] = set()
+        self._next_check = self._last_ready = 0.0
 
     @property
     def workers(self) -> int:
-        """How many children the hosts have room for; the first time, wait for a host.
+        """Capacity of all hosts; the first access waits for a host.
 
         Raises WorkerError, as all methods do, if no node can train.
         """
         if not self._started:
-            self._trained_at, self._look_at = time.monotonic(), 0.0
+            self._last_ready, self._next_check = time.monotonic(), 0.0
             while not any(host.ready for host in self._hosts):
                 self.ended()
             self._started = True
-        return sum(host.children for host in self._hosts if host.ready)
+        return sum(host.capacity for host in self._hosts if host.ready)
 
     def begin(self, ticket: int, task: Task) -> None:
-        """Begin a child on the host with most room; if a host was just lost, as soon as can be."""
+        """Begin a child on the host with most free capacity, or as soon as there is one."""
         self._waiting.append((ticket, task))
-        self._deal()
+        self._assign()
 
     def ended(self) -> list[tuple[int, Evaluation]]:
-        """Wait for news of any host and return children that ended.
+        """Wait for an answer of any host and return children that ended.
 
-        Those of a lost host have not: they are begun on another, unless it was the third.
+        Children of a lost host begin again on another host, up to `MAX_HOST_LOSSES` times.
         """
-        self._take_in()
+        self._start_hosts()
         calls = {host.call: host for host in self._hosts}
         if not calls:
-            time.sleep(LOOK_AGAIN)
+            time.sleep(FIRST_NODE_CHECK_INTERVAL)
             return []
-        answered, rest = ray().wait(list(calls), timeout=PATIENCE)
+        answered, rest = ray().wait(list(calls), timeout=WAIT)
         if answered and rest:
             answered += ray().wait(rest, num_returns=len(rest), timeout=0)[0]
-        ended = [one for call in answered for one in self._heard(calls[call], call)]
-        self._deal()
+        ended = [one for call in answered for one in self._handle_answer(calls[call], call)]
+        self._assign()
         return ended
 
     def stop(self) -> None:
@@ -253,38 +253,38 @@ class RayBackend:
         self._losses.clear()
         self._started = False
 
-    def _take_in(self) -> None:
-        """Put hosts on nodes that have room, every now and then."""
+    def _start_hosts(self) -> None:
+        """Start hosts on nodes with free capacity, once per interval."""
         now = time.monotonic()
         if any(host.ready for host in self._hosts):
-            self._trained_at = now
-        elif now > self._trained_at + START_WITHIN:
+            self._last_ready = now
+        elif now > self._last_ready + START_WITHIN:
             raise WorkerError(f"no node of the cluster had room within {START_WITHIN:g} s")
-        if now < self._look_at:
+        if now < self._next_check:
             return
         starting = {host.node for host in self._hosts if not host.ready}
-        for node, children in self._cluster.room().items():
-            if children and node not in starting and node not in self._given_up:
-                self._hosts.append(self._host(node, children))
-        self._look_at = now + (LOOK_EVERY if self._hosts else LOOK_AGAIN)
+        for node, capacity in self._cluster.free_capacity().items():
+            if capacity and node not in starting and node not in self._excluded:
+                self._hosts.append(self._start_host(node, capacity))
+        self._next_check = now + (NODE_CHECK_INTERVAL if self._hosts else FIRST_NODE_CHECK_INTERVAL)
 
-    def _host(self, node: str, children: int) -> Hosted:
-        reserved = self._cluster.share.reserved(children)
-        limits = {**self._limits, "workers": children}
-        path = search_path().split(os.pathsep)
+    def _start_host(self, node: str, capacity: int) -> HostState:
+        reservation = self._cluster.resources.reservation(capacity)
+        limits = {**self._limits, "workers": capacity}
         actor = (
             ray()
-            .remote(Host)
-            .options(**reserved, **only_on(node), max_restarts=0, max_task_retries=0)
-            .remote(self._job, self._settings, self._files, limits, path)
+            .remote(NodeHost)
+            .options(**reservation, **only_on(node), max_restarts=0, max_task_retries=0)
+            .remote(self._job, self._settings, self._files, limits, import_path())
         )
-        return Hosted(actor, node, children, actor.ready.remote(self._kind))
+        return HostState(actor, node, capacity, actor.ready.remote(self._kind))
 
-    def _heard(self, host: Hosted, call: Any) -> list[tuple[int, Evaluation]]:
+    def _handle_answer(self, host: HostState, call: Any) -> list[tuple[int, Evaluation]]:
+        """Take the answer of a host's pending call and return the children that ended."""
         try:
             answer = ray().get(call)
         except ray().exceptions.RayError as error:
-            return self._lost(host, error)
+            return self._handle_loss(host, error)
         if host.ready:
             host.call = host.actor.ended.remote()
             ended = [(ticket, Evaluation.from_plain(plain)) for ticket, plain in answer]
@@ -294,49 +294,49 @@ class RayBackend:
             return ended
         if answer:
             self._drop(host)
-            self._give_up(host.node, answer)
+            self._exclude(host.node, answer)
         else:
             host.ready = True
             host.call = host.actor.ended.remote()
             self._failed_starts.pop(host.node, None)
         return []
 
-    def _lost(self, host: Hosted, error: Exception) -> list[tuple[int, Evaluation]]:
-        """Queue the children of a lost host; return those that were lost too often."""
+    def _handle_loss(self, host: HostState, error: Exception) -> list[tuple[int, Evaluation]]:
+        """Queue the children of a lost host; return those that have lost too many hosts."""
         self._drop(host)
         if not host.ready:
             self._failed_starts[host.node] += 1
-            if self._failed_starts[host.node] == FAILED_STARTS:
-                self._give_up(host.node, last_line(error))
+            if self._failed_starts[host.node] == MAX_FAILED_STARTS:
+                self._exclude(host.node, last_line(error))
             return []
-        self._look_at = 0.0
-        LOG.warning("a node was lost, and %d children begin again", len(host.running))
+        self._next_check = 0.0
+        LOG.warning("a node was lost; %d children start again", len(host.running))
         self._losses.update(list(host.running))
-        blamed = [ticket for ticket in host.running if self._losses[ticket] > FORGIVEN]
+        failed = [ticket for ticket in host.running if self._losses[ticket] > MAX_HOST_LOSSES]
         for ticket, task in host.running.items():
-            if ticket not in blamed:
+            if ticket not in failed:
                 self._waiting.appendleft((ticket, task))
-        why = f"the process on a node that had it forked was lost: {last_line(error)}"
-        return [(ticket, Evaluation(status="killed", error=why)) for ticket in blamed]
+        reason = f"the process on a node that had it forked was lost: {last_line(error)}"
+        return [(ticket, Evaluation(status="killed", error=reason)) for ticket in failed]
 
-    def _drop(self, host: Hosted) -> None:
-        with suppress(Exception):  # it is dead already or, for now, out of reach
+    def _drop(self, host: HostState) -> None:
+        with suppress(Exception):  # the host may be dead or out of reach
             ray().kill(host.actor)
         self._hosts.remove(host)
 
-    def _give_up(self, node: str, why: str) -> None:
-        """Leave a node out; raise WorkerError if there is no other."""
-        self._given_up[node] = why
-        others = {node for node, room in self._cluster.room().items() if room}
-        if not self._hosts and others <= self._given_up.keys():
-            raise WorkerError(f"the job {self._job} cannot start on any node: {why}")
-        LOG.warning("a node of the cluster is left out: %s", why)
+    def _exclude(self, node: str, reason: str) -> None:
+        """Use a node no longer; raise WorkerError if there is no other."""
+        self._excluded.add(node)
+        others = {node for node, capacity in self._cluster.free_capacity().items() if capacity}
+        if not self._hosts and others <= self._excluded:
+            raise WorkerError(f"the job {self._job} cannot start on any node: {reason}")
+        LOG.warning("a node of the cluster is left out: %s", reason)
 
-    def _deal(self) -> None:
-        """Begin what waits on the hosts that have most room."""
+    def _assign(self) -> None:
+        """Begin waiting children on the hosts with most free capacity."""
         while self._waiting:
-            host = max(self._hosts, key=lambda host: host.room, default=None)
-            if host is None or not host.room:
+            host = max(self._hosts, key=lambda host: host.free, default=None)
+            if host is None or not host.free:
                 return
             ticket, task = self._waiting.popleft()
             host.running[ticket] = task

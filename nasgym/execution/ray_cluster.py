@@ -1,7 +1,7 @@
-"""A cluster: the connection to Ray, the nodes and what a child takes of them, and actors there.
+"""The connection to a Ray cluster, its nodes, and the resources a child takes of them.
 
-Ray places processes and carries messages. It knows nothing of the search: what a process has not
-handed over is lost with it, and the driver begins that again.
+Ray places processes and carries messages, and knows nothing of the search. When a process dies,
+Ray restores nothing; the driver repeats the lost work.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,21 +17,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from nasgym.execution import machine
 from nasgym.execution.local import WorkerError
 
 SURVEY_WITHIN = 120.0
-"""Seconds the nodes have to say what machines they are."""
+"""Seconds that the nodes have to describe their machines."""
 
-KNOCK_FOR = 10.0
-"""Seconds that the head of a cluster has to answer at all."""
+CONNECT_WITHIN = 10.0
+"""Seconds that the head of a cluster has to accept a connection."""
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-"""Environment of Ray, unless it is set: it reports to nobody, and prints no logs of lost nodes."""
+RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+"""Defaults of environment variables: send no usage statistics, print no logs of lost nodes."""
 
 
 def ray() -> Any:
     """Return the module `ray`; raise ValueError, in one line, if it is not installed."""
-    for name, value in QUIET.items():
+    for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         return importlib.import_module("ray")
@@ -39,13 +41,13 @@ def ray() -> Any:
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a child takes of a node."""
+class ChildResources:
+    """The resources that Ray reserves for one child."""
 
     cpus: float = 1.0
-    """Processors."""
+    """Number of CPUs."""
     gpus: float = 0.0
-    """GPUs: a fraction of one, or whole ones."""
+    """Number of GPUs: a fraction of one, or a whole number."""
 
     def __post_init__(self) -> None:
         if not self.cpus > 0:
@@ -53,97 +55,96 @@ class Share:
         if not self.gpus >= 0 or (self.gpus > 1 and self.gpus % 1):
             raise ValueError(f"gpus must be from 0 to 1, or a whole number, not {self.gpus!r}")
 
-    def children(self, resources: Mapping[str, float]) -> int:
-        """Return how many children a node with these free "CPU" and "GPU" has room for."""
-        by_cpu = _whole(resources.get("CPU", 0) / self.cpus)
+    def capacity(self, resources: Mapping[str, float]) -> int:
+        """Return how many children fit a node with these free resources, "CPU" and "GPU"."""
+        by_cpu = _floor(resources.get("CPU", 0) / self.cpus)
         if not self.gpus:
             return by_cpu
         gpus = math.floor(resources.get("GPU", 0))
-        by_gpu = gpus * self._a_gpu if self.gpus <= 1 else _whole(gpus / self.gpus)
+        by_gpu = gpus * self._per_gpu if self.gpus <= 1 else _floor(gpus / self.gpus)
         return min(by_cpu, by_gpu)
 
-    def reserved(self, children: int) -> dict[str, float]:
-        """Return Ray's options for an actor with so many children; its GPUs are whole ones."""
-        gpus = math.ceil(children / self._a_gpu) if 0 < self.gpus <= 1 else children * self.gpus
+    def reservation(self, children: int) -> dict[str, float]:
+        """Return Ray's options for an actor that hosts `children`; it takes whole GPUs."""
+        gpus = math.ceil(children / self._per_gpu) if 0 < self.gpus <= 1 else children * self.gpus
         return {"num_cpus": children * self.cpus, "num_gpus": gpus}
 
     @property
-    def _a_gpu(self) -> int:
-        """How many children share a GPU."""
-        return _whole(1 / self.gpus)
+    def _per_gpu(self) -> int:
+        """Number of children that share a GPU."""
+        return _floor(1 / self.gpus)
 
 
-def _whole(ratio: float) -> int:
-    return math.floor(ratio + 1e-6)  # 0.3 / 0.1 is a little less than 3
+def _floor(ratio: float) -> int:
+    return math.floor(ratio + 1e-6)  # 0.3 / 0.1 is slightly less than 3
 
 
 class Cluster:
-    """A connection to a Ray cluster, and what a child takes of it."""
+    """A connection to a Ray cluster, and the resources a child takes there."""
 
     def __init__(self, address: str, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
-        """Connect this process, unless it is connected to a cluster already.
+        """Connect this process, unless it is already connected to a cluster.
 
-        `address` is "ray" (start a Ray of one's own on this machine; it ends with this process),
-        "auto" (the cluster that RAY_ADDRESS names, else the one that runs on this machine) or
-        "ray://host:port" (Ray's client). `cpus` and `gpus` are those of `Share`. Raises ValueError
-        or WorkerError, in one line.
+        `address` is "ray" (start Ray on this machine; it ends with this process), "auto" (use the
+        cluster that RAY_ADDRESS names, else the one that runs on this machine) or
+        "ray://host:port" (use Ray's client). `cpus` and `gpus` are those of `ChildResources`.
+        Raises ValueError or WorkerError, in one line.
         """
-        self.share = Share(cpus, gpus)
+        self.resources = ChildResources(cpus, gpus)
         if address not in ("ray", "auto") and not address.startswith("ray://"):
             raise ValueError(
                 f"workers must be a number, 'ray', 'auto' or 'ray://host:port', not {address!r}"
             )
         if not ray().is_initialized():
-            with _signals_kept():
+            with _sigterm_handler_kept():
                 _connect(address)
 
-    def room(self) -> dict[str, int]:
-        """Return for each node, by its id, how many more children it has room for now."""
-        free: dict[str, dict[str, float]] = _on_the_cluster(_free_resources)
-        return {node: self.share.children(resources) for node, resources in free.items()}
+    def free_capacity(self) -> dict[str, int]:
+        """Return for each node id how many more children fit the node now."""
+        free: dict[str, dict[str, float]] = _run_on_cluster(_free_resources)
+        return {node: self.resources.capacity(resources) for node, resources in free.items()}
 
     def survey(self, device: str) -> dict[str, Any]:
-        """Return what kind of machine the nodes are, that of the most children if there are more.
+        """Return the kind of machine that has room for the most children.
 
-        `device` is that of `nasgym.execution.machine.survey`, which is asked on every node that can
-        have a child at all. Raises WorkerError if there is none or none answers, ValueError for
-        children on GPUs that take none.
+        The kind is the result of `nasgym.execution.machine.survey(device)` on each node that can
+        train a child. Raises WorkerError if there is no such node or none answers, ValueError if
+        the device is "cuda" but children reserve no GPU.
         """
-        if device == "cuda" and not self.share.gpus:
+        if device == "cuda" and not self.resources.gpus:
             raise ValueError("device 'cuda' on a cluster needs gpus=..., such as 1 or 0.25 a child")
         total = {node["NodeID"]: node["Resources"] for node in ray().nodes() if node["Alive"]}
-        able = {node: self.share.children(resources) for node, resources in total.items()}
-        look = _survey_all_gpus if self.share.gpus else survey_here
-        asked = {
-            _task(look, node, num_cpus=0).remote(device): children
-            for node, children in able.items()
+        capacity = {node: self.resources.capacity(total[node]) for node in total}
+        survey = _survey_all_gpus if self.resources.gpus else machine.survey
+        calls = {
+            _task(survey, node, num_cpus=0).remote(device): children
+            for node, children in capacity.items()
             if children
         }
-        if not asked:
-            needs = f"{self.share.cpus:g} CPUs and {self.share.gpus:g} GPUs"
+        if not calls:
+            needs = f"{self.resources.cpus:g} CPUs and {self.resources.gpus:g} GPUs"
             raise WorkerError(f"no node of the cluster has the {needs} of a child")
-        answered, late = ray().wait(list(asked), num_returns=len(asked), timeout=SURVEY_WITHIN)
-        kinds: Counter[str] = Counter()
-        known, why = {}, f"no node of the cluster answered within {SURVEY_WITHIN:g} s"
-        for answer in answered:
+        answered, late = ray().wait(list(calls), num_returns=len(calls), timeout=SURVEY_WITHIN)
+        votes: Counter[str] = Counter()
+        kinds, reason = {}, f"no node of the cluster answered within {SURVEY_WITHIN:g} s"
+        for call in answered:
             try:
-                kind = ray().get(answer)
+                kind = ray().get(call)
             except ray().exceptions.RayError as error:
-                why = f"no node of the cluster can train: {last_line(error)}"
+                reason = f"no node of the cluster can train: {last_line(error)}"
             else:
-                known[repr(kind)] = kind
-                kinds[repr(kind)] += asked[answer]
+                kinds[repr(kind)] = kind
+                votes[repr(kind)] += calls[call]
         for call in late:
             ray().cancel(call, force=True)
-        if not kinds:
-            raise WorkerError(why)
-        most = max(kinds, key=lambda kind: (kinds[kind], kind))
-        return dict(known[most])
+        if not votes:
+            raise WorkerError(reason)
+        return dict(kinds[max(votes, key=lambda kind: (votes[kind], kind))])
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Undo what Ray does to this process's handling of SIGTERM."""
+def _sigterm_handler_kept() -> Iterator[None]:
+    """Restore this process's handler of SIGTERM, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -162,61 +163,60 @@ def _connect(address: str) -> None:
     elif address in ("ray", "auto"):
         address = named or "auto"
     try:
-        _knock(address)
+        _check_reachable(address)
         ray().init(address=address, **options)
     except ImportError:
         raise ValueError(f"{address} needs Ray's client: pip install 'ray[client]'") from None
     except (OSError, RuntimeError, ValueError, ray().exceptions.RayError) as error:
         raise WorkerError(
             f"no Ray cluster answers at {address!r} ({last_line(error)}): start one with `ray "
-            f"start --head` or name it in RAY_ADDRESS; one with a token wants RAY_AUTH_MODE=token"
+            f"start --head` or name it in RAY_ADDRESS; set RAY_AUTH_MODE=token if it needs a token"
         ) from None
 
 
-def _knock(address: str) -> None:
-    """Raise OSError if nobody is at "host:port": Ray itself would wait for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nothing listens at "host:port"; Ray itself would wait for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), KNOCK_FOR).close()
+        socket.create_connection((host, int(port)), CONNECT_WITHIN).close()
 
 
 def _task(function: Any, node: str, **options: Any) -> Any:
-    """Return `function` as a task for one node."""
+    """Return `function` as a Ray task for one node."""
     return ray().remote(function).options(**options, max_retries=0, **only_on(node))
 
 
 def only_on(node: str) -> dict[str, Any]:
-    """Return Ray's options for what runs on that node or nowhere."""
+    """Return Ray's options for a task or actor that must run on that node."""
     strategies = importlib.import_module("ray.util.scheduling_strategies")
     return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _on_the_cluster(function: Any) -> Any:
-    """Call `function`, through Ray's client on a node of the cluster."""
+def _run_on_cluster(function: Any) -> Any:
+    """Call `function` in this process, or on the cluster if Ray's client is the connection."""
     if ray().util.client.ray.is_connected():
         return ray().get(ray().remote(function).options(num_cpus=0).remote())
     return function()
 
 
 def _free_resources() -> dict[str, dict[str, float]]:
+    # Ray has no public function for this: `ray.available_resources` sums over all nodes.
     state = importlib.import_module("ray._private.state")
     return dict(state.available_resources_per_node())
 
 
-def survey_here(device: str) -> dict[str, Any]:
-    """Return what `nasgym.execution.machine.survey` says of this node."""
-    from nasgym.execution import machine
-
+def _survey_all_gpus(device: str) -> dict[str, Any]:
+    """Return `machine.survey` with all GPUs, which Ray hides from tasks that reserve none."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     return machine.survey(device)
 
 
-def _survey_all_gpus(device: str) -> dict[str, Any]:
-    """Return the same from a task that has asked for no GPU, from which Ray hides them all."""
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    return survey_here(device)
+def extend_import_path(path: list[str]) -> None:
+    """Add the driver's search path for modules, for nodes that share its disk."""
+    sys.path.extend(entry for entry in path if entry not in sys.path)
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of the message; Ray's begin with whole tracebacks."""
+    """Return the last line of an error message; those of Ray contain whole tracebacks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,7 +1,7 @@
-"""A process that has imported what a search needs, and forks one for each line that it reads.
+"""A process that has imported everything a search needs, and forks a search per line of input.
 
-So a search can be killed a few hundred times without importing torch as often. What it forks is an
-ordinary process: it has the folder's lock, its own files, and nobody feels when it is killed.
+So tests can kill a search a few hundred times and import torch once. Each fork is an ordinary
+process with its own files and its own lock on the folder.
 
 python -m tests.faults.nest AGENT ...
 """
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from nasgym import crash_points as faults
 from nasgym.agents import registered
-from nasgym.execution.forkserver import die_with
+from nasgym.execution.json_process import die_with_parent
 from tests import free_search
 
 IMPORTED_LATE = (
@@ -44,8 +44,8 @@ def main() -> None:
 
 
 def live(order: Mapping[str, Any], nest: int) -> NoReturn:
-    """Be one search, to the end of its process."""
-    die_with(nest)
+    """Run one search in this process, and exit."""
+    die_with_parent(nest)
     code = 1
     try:
         for stream, name in enumerate((os.devnull, order["output"], order["errors"])):

@@ -1,4 +1,4 @@
-"""Children that hang, crash, are killed, fill the memory or fail: data, and never an exception."""
+"""Children that hang, crash, are killed, fill the memory or fail give data, never an exception."""
 
 import os
 import random
@@ -23,7 +23,7 @@ from tests.command_line import run
 from tests.faults.table import Seen
 from tests.faults.tiers import Scale
 from tests.killing import ROOT
-from tests.pools import ANSWER, JOB, evaluate, last_line, nursery
+from tests.pools import ANSWER, JOB, evaluate, fork_server, last_line
 from tests.processes import children_of, descendants_of, gone, until
 from tests.spaces import Stack
 
@@ -40,7 +40,7 @@ def test_f06_children_killed_at_random_are_all_trained(scale: Scale, seed: int, 
     with Pool(JOB, {}, workers=2, retries=1000) as pool:
         for _, evaluation in pool.run([{"do": "sleep", "seconds": 0.01}] * tasks):
             evaluations.append(evaluation)
-            victims = children_of(nursery())
+            victims = children_of(fork_server())
             if victims and chance.random() < 0.15:
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(sorted(victims)), signal.SIGKILL)
@@ -63,12 +63,12 @@ def test_f08_a_child_that_hangs_is_killed(do: str, seen: Seen) -> None:
 
 
 def hung(do: str) -> float:
-    """Have two children hang, one after the other; return how long beyond its limit one lived."""
+    """Let two children hang in turn; return the longest time by which one exceeded its limit."""
     with Pool(JOB, {}, workers=2, time_limit=0.5) as pool:
         begun = time.monotonic()
         evaluations = evaluate(pool, {"do": do}, ANSWER, {"do": do})
         assert time.monotonic() - begun < 2 * (0.5 + 3)
-        assert children_of(nursery()) == set()
+        assert children_of(fork_server()) == set()
     assert [one.status for one in evaluations] == ["timeout", "ok", "timeout"]
     assert evaluations[0].error == "took longer than the time limit of 0.5 s"
     assert 0.5 <= evaluations[0].seconds < 3.5
@@ -91,7 +91,7 @@ def test_f09_memory_limit_stops_one_child_and_touches_nobody_else(seen: Seen) ->
 
 
 @pytest.mark.fault("F9", "a child dies of std::bad_alloc")
-def test_f09_a_crash_for_want_of_memory_is_final(pool: Pool, seen: Seen) -> None:
+def test_f09_a_crash_for_lack_of_memory_is_final(pool: Pool, seen: Seen) -> None:
     says = "terminate called after throwing an instance of 'std::bad_alloc'"
     (crashed,) = evaluate(pool, {"do": "abort", "says": says})
     assert (crashed.status, dict(crashed.metrics)) == ("oom", {})
@@ -100,7 +100,7 @@ def test_f09_a_crash_for_want_of_memory_is_final(pool: Pool, seen: Seen) -> None
 
 @pytest.mark.fault("F10", "the system kills a child (SIGKILL) while it takes memory")
 @pytest.mark.parametrize(("deaths", "status", "attempts"), [(2, "ok", 3), (9, "killed", 3)])
-def test_f10_a_killed_child_is_begun_again_so_often(
+def test_f10_a_killed_child_begins_again(
     deaths: int, status: str, attempts: int, pool: Pool, tmp_path: Path, seen: Seen
 ) -> None:
     count = tmp_path / "count"
@@ -131,7 +131,7 @@ def test_f12_whatever_a_job_raises_or_returns_is_an_evaluation(pool: Pool, seen:
         "ValueError: Out of range float values are not JSON": returning("inf"),
         "ValueError: status 'fine' is none of": returning({"status": "fine"}),
         "TypeError: Object of type set is not JSON": returning("set"),
-        "TypeError: nasgym.evaluation.evaluator.Evaluation() argument": returning(None),
+        "TypeError: nasgym.evaluation.evaluation.Evaluation() argument": returning(None),
         "TypeError: '<=' not supported": returning({"accuracy": "1"}),
         "TypeError: Evaluation.__init__() got an": returning({"loss": 1}),
     }
@@ -165,7 +165,7 @@ def test_f12_a_crash_is_repeated_then_final_and_tells_where(
 
 
 class Failing:
-    """Trains each child as the job that is next in turn, until it is mended."""
+    """Runs the given jobs in turn instead of training, until `mended` is set."""
 
     mended = False
 

@@ -1,4 +1,4 @@
-"""A cluster whose workers, nodes and drivers are killed: the search ends as if nothing had been."""
+"""Searches on a cluster end the same when workers, nodes and drivers are killed."""
 
 import os
 import random
@@ -49,13 +49,13 @@ def on_the_nodes(name: str) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.fault("F34", "kill -9 of hosts, nurseries and children on a cluster", full=True)
+@pytest.mark.fault("F34", "kill -9 of hosts, fork servers and children on a cluster", full=True)
 def test_f34_workers_killed_at_random_cost_no_child(nodes: Nodes, seed: int, seen: Seen) -> None:
     chance, kills, evaluations = random.Random(seed), 0, []
     with pool(retries=10) as cluster:
         for _, evaluation in cluster.run([{"do": "sleep", "seconds": 0.2}] * 120):
             evaluations.append(evaluation)
-            victims = on_the_nodes(chance.choice(["ray::Host", "nasgym.execution.forkserver"]))
+            victims = on_the_nodes(chance.choice(["ray::NodeHost", "nasgym.execution.forkserver"]))
             if victims and len(evaluations) % 6 == 0:
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(victims), signal.SIGKILL)
@@ -125,11 +125,11 @@ def test_f34_the_driver_is_killed(nodes: Nodes, tmp_path: Path, seed: int, seen:
         for line in driver.stdout:
             if acknowledged(line) and kills < 3:
                 time.sleep(chance.random())
-                nurseries = on_the_nodes("nasgym.execution.forkserver")
+                servers = on_the_nodes("nasgym.execution.forkserver")
                 driver.kill()
                 kills += 1
                 killed = time.monotonic()
-                assert until(partial(gone, nurseries), 20)
+                assert until(partial(gone, servers), 20)
                 slowest = max(slowest, time.monotonic() - killed)
                 break
         errors = driver.communicate()[1]

@@ -45,9 +45,9 @@ def test_f35_ten_thousand_children(tmp_path: Path, seen: Seen) -> None:
         if count % 100 == 50 and count < children:
             samples.append((count, memory_of(process.pid), files_of(process.pid)))
         if time.monotonic() - killed > 5:
-            for nursery in children_of(process.pid):
+            for server in children_of(process.pid):
                 with suppress(ProcessLookupError):
-                    os.kill(nursery, signal.SIGKILL)
+                    os.kill(server, signal.SIGKILL)
                     kills += 1
             killed = time.monotonic()
     errors = process.communicate()[1]
@@ -62,7 +62,7 @@ def test_f35_ten_thousand_children(tmp_path: Path, seen: Seen) -> None:
     restart = until_first_child(tmp_path, children + 8)
     assert kills > 0
     assert slope < 1
-    assert files.max() - files.min() <= 6  # a new nursery is there before the old one is closed
+    assert files.max() - files.min() <= 6  # a new fork server starts before the old one is closed
     assert size < 100
     assert restart - first < 1
     seen(
