@@ -17,7 +17,7 @@ class RegularizedEvolution(AskTellAgent):
     one_by_one = True
 
     def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
-        """`population` and `sample` are P and S in the paper; use smaller ones for small budgets."""
+        """`population` and `sample` are P and S in the paper; small budgets need smaller ones."""
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be from 1 to population ({population}), not {sample}")
         self.size, self.tournament = population, sample
