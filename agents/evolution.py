@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
+from nasgym.agents.settings import check_type
 from nasgym.archive import Trial
 from nasgym.spaces.base import SearchSpace, Tokens
 
@@ -18,6 +19,8 @@ class RegularizedEvolution(AskTellAgent):
 
     def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
         """`population` and `sample` are P and S in the paper; small budgets need smaller ones."""
+        check_type("population", population, int)
+        check_type("sample", sample, int)
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be from 1 to population ({population}), not {sample}")
         self.size, self.tournament = population, sample

@@ -15,8 +15,9 @@ KINDS: Mapping[Any, tuple[type, str]] = {
     float: (Real, "a number"),
     bool: (Integral, "true or false"),
     str: (str, "a string"),
+    dict: (dict, "a dict"),
 }
-"""For each annotation of a field: the class of its values, and its name in error messages."""
+"""For each annotation: the class that values must have, and its name in error messages."""
 
 
 def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
@@ -27,6 +28,11 @@ def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
 def check_types(settings: "DataclassInstance") -> None:
     """Raise ValueError if the value of a field does not have the annotated type."""
     for field in fields(settings):
-        kind, words = KINDS[field.type]
-        if not isinstance(value := getattr(settings, field.name), kind):
-            raise ValueError(f"{field.name} must be {words}, not {value!r}")
+        check_type(field.name, getattr(settings, field.name), field.type)
+
+
+def check_type(name: str, value: object, annotation: Any) -> None:
+    """Raise ValueError if the option `name` does not have the annotated type, a key of `KINDS`."""
+    kind, words = KINDS[annotation]
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be {words}, not {value!r}")

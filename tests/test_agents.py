@@ -91,14 +91,16 @@ def test_it_searches_a_growing_space_and_a_single_environment(name: str) -> None
 
 
 def test_mistakes_get_one_line() -> None:
-    for name, options, message in [
+    mistakes: list[tuple[str, dict[str, Any], str]] = [
         ("reinforcce", {}, "there is no agent 'reinforcce'; did you mean 'reinforce'"),
         ("random", {"colour": 1}, "agent 'random' does not take these options.*colour"),
         ("reinforce", {"rate": 0.1}, "agent 'reinforce'.*'rate'"),
         ("model_based", {"colour": 1}, "agent 'model_based'.*'colour'"),
+        ("evolution", {"population": "all"}, "population must be an integer, not 'all'"),
         ("evolution", {"sample": 100}, "sample must be from 1 to population"),
         ("no.such:Agent", {}, "agent 'no.such:Agent' cannot be loaded: No module named 'no'"),
-    ]:
+    ]
+    for name, options, message in mistakes:
         with pytest.raises(ValueError, match=message) as error:
             make(name, **options)
         assert "\n" not in str(error.value)

@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from nasgym.agents.base import Agent
 from nasgym.agents.sb3.dqn import IndependentDQN
 from nasgym.agents.sb3.vec_env import NASVecEnv, RewardStandardiser
+from nasgym.agents.settings import check_type
 from nasgym.agents.torch_state import FOREIGN_STATE, packed, unpacked
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.options import did_you_mean
@@ -52,8 +53,11 @@ class StableBaselines(Agent):
     children_per_update: int = 24
     """Children in a rollout, rounded up to whole waves of the environment."""
 
+    __signature__: ClassVar[inspect.Signature]
+    """Shown by help() and editors instead of `options`."""
+
     def __init_subclass__(cls) -> None:
-        """Give an agent of an algorithm the signature that lists the algorithm's options."""
+        """Set the signature of an agent that has an algorithm."""
         super().__init_subclass__()
         if hasattr(cls, "algorithm"):
             cls.__signature__ = cls._signature()
@@ -72,10 +76,14 @@ class StableBaselines(Agent):
         for an unknown option.
         """
         self._check_names(options)
-        networks = {**self.defaults.get("policy_kwargs", {}), **options.get("policy_kwargs", {})}
+        networks = options.get("policy_kwargs") or {}
+        check_type("policy_kwargs", networks, dict)
+        networks = {**self.defaults.get("policy_kwargs", {}), **networks}
         self.options = {**self.defaults, **options, "policy_kwargs": networks}
         if children_per_update is not None:
             self.children_per_update = children_per_update
+        check_type("children_per_update", self.children_per_update, int)
+        check_type("decay", decay, float)
         if self.children_per_update < 1 or not 0 <= decay < 1:
             raise ValueError(
                 f"children_per_update must be from 1 and decay in [0, 1), "
@@ -265,6 +273,7 @@ class DQN(StableBaselines):
         It does not depend on the budget, which may grow.
         """
         super().__init__(seed, **options)
+        check_type("exploration_children", exploration_children, int)
         if exploration_children < 1:
             raise ValueError(f"exploration_children must be from 1, not {exploration_children}")
         self.exploration_children = exploration_children
@@ -291,7 +300,7 @@ def _dump(model: Any) -> bytes:
             "optimizer": model.policy.optimizer.state_dict(),
             "averages": model.env.advantages.state(),
             "num_timesteps": model.num_timesteps,
-            "updates": model._n_updates,  # has no public name
+            "updates": model._n_updates,  # SB3 has no public name for it
             "python": random.getstate(),
             "numpy": [name, keys.tolist(), *rest],
             "torch": torch.get_rng_state(),
