@@ -1,4 +1,4 @@
-"""Advantages: how much better each child is than those before it."""
+"""Advantages: by how much each child's reward exceeds the rewards before it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from nasgym.archive import Trial
 
 SMALLEST_SPREAD = 1e-6
-"""Rewards closer together than this are equal; nothing is divided by less."""
+"""Lower bound of the divisor of standardised advantages: it avoids dividing by zero when rewards
+are equal."""
 
 
 class Advantages:
-    """Rewards less an exponential moving average of earlier ones (Zoph & Le 2017, section 3.2).
+    """Rewards minus an exponential moving average of earlier rewards (Zoph & Le 2017, section 3.2).
 
-    The average is of earlier rewards alone, so it does not depend on the strings that it is
-    subtracted for, and nothing is biased. The first batch has no earlier rewards and its own mean
-    instead: that is (m - 1) / m of the gradient with the mean of the others, which is not biased
-    either.
+    The average covers earlier rewards only, so it does not depend on the strings being scored and
+    adds no bias. The first batch has no earlier rewards and uses its own mean: its gradient is
+    (m - 1) / m of the gradient with a leave-one-out mean, which is unbiased.
     """
 
     def __init__(self, decay: float, standardise: bool = False) -> None:
-        """With `standardise` they are divided by their spread, a moving average too."""
+        """With `standardise`, divide advantages by a moving average of their spread."""
         self.standardise = standardise
         self.baseline = MovingAverage(decay)
         self.spread = MovingAverage(decay)
 
-    def of(self, rewards: Sequence[float]) -> NDArray[np.float64]:
-        """Return the advantages of a batch, (m,), and take it in."""
+    def update(self, rewards: Sequence[float]) -> NDArray[np.float64]:
+        """Return the advantages of a batch, (m,), then add the batch to the averages."""
         batch = np.array(rewards)
         advantages = batch - self.baseline.value_or(batch)
         squares = advantages**2
@@ -44,12 +44,12 @@ class Advantages:
         return [asdict(self.baseline), asdict(self.spread)]
 
     def restore(self, state: Iterable[Mapping[str, Any]]) -> None:
-        """Go back to what `state` returned."""
+        """Load the averages that `state` returned."""
         self.baseline, self.spread = (MovingAverage(**average) for average in state)
 
 
 def rewards_of(trials: Sequence[Trial]) -> list[float]:
-    """Return the rewards of trials; raise ValueError for one that is not finite."""
+    """Return the rewards of trials; raise ValueError if one is not finite."""
     for trial in trials:
         if not math.isfinite(trial.reward):
             raise ValueError(
@@ -60,21 +60,21 @@ def rewards_of(trials: Sequence[Trial]) -> list[float]:
 
 @dataclass
 class MovingAverage:
-    """An exponential moving average, corrected for its start from nothing."""
+    """An exponential moving average, corrected for starting at zero."""
 
     decay: float
-    """What is left of a value's weight after the next one."""
+    """Factor applied to the weight of every earlier value at each new value."""
     total: float = 0.0
-    """The weighted sum of the values."""
+    """Weighted sum of the values."""
     weight: float = 0.0
-    """The sum of the weights; 0 before the first value."""
+    """Sum of the weights; 0 before the first value."""
 
     def value_or(self, values: NDArray[np.float64]) -> float:
-        """Return the average, or that of `values` if there was none before."""
+        """Return the average, or the mean of `values` before the first update."""
         return self.total / self.weight if self.weight else float(values.mean())
 
     def update(self, values: Iterable[float]) -> None:
-        """Take in `values`, one after the other."""
+        """Add `values` one by one."""
         for value in values:
             self.total = self.decay * self.total + (1 - self.decay) * float(value)
             self.weight = self.decay * self.weight + (1 - self.decay)

@@ -1,4 +1,4 @@
-"""Regularized evolution (Real et al. 2019, algorithm 1): the oldest die, the best breed."""
+"""Regularized evolution (Real et al. 2019, algorithm 1): mutate the best, discard the oldest."""
 
 import json
 from collections import deque
@@ -7,17 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
+from nasgym.agents.settings import check_type
 from nasgym.archive import Trial
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
 class RegularizedEvolution(AskTellAgent):
-    """A queue of `population` strings; each child mutates the best of `sample` drawn from it."""
+    """Keep a queue of `population` strings; mutate the best of `sample` strings drawn from it."""
 
     one_by_one = True
 
     def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
-        """`population` and `sample` are P and S of the paper; smaller ones suit small budgets."""
+        """`population` and `sample` are P and S in the paper; small budgets need smaller ones."""
+        check_type("population", population, int)
+        check_type("sample", sample, int)
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be from 1 to population ({population}), not {sample}")
         self.size, self.tournament = population, sample
@@ -25,7 +28,7 @@ class RegularizedEvolution(AskTellAgent):
         self.population: deque[tuple[Tokens, float]] = deque(maxlen=population)
 
     def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
-        """Return `count` strings: random until the population is full, then mutated winners."""
+        """Return `count` strings: random until the population is full, then mutated parents."""
         return [self._child(space) for _ in range(count)]
 
     def _child(self, space: SearchSpace) -> Tokens:
@@ -36,7 +39,7 @@ class RegularizedEvolution(AskTellAgent):
         return space.mutate(parent, self.rng)
 
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Let the new children in; the oldest leave."""
+        """Append the new children to the population; the oldest drop out."""
         self.population.extend((trial.tokens, trial.reward) for trial in trials)
 
     def state(self) -> bytes:
@@ -44,7 +47,7 @@ class RegularizedEvolution(AskTellAgent):
         return json.dumps([list(self.population), generator_state(self.rng).decode()]).encode()
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned."""
+        """Load the population and generator that `state` returned."""
         population, generator = json.loads(state)
         self.population.clear()
         self.population.extend((tuple(tokens), reward) for tokens, reward in population)

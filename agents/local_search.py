@@ -1,4 +1,4 @@
-"""Local search: climb from neighbour to neighbour, start again at the top (White et al. 2020)."""
+"""Local search: move to better neighbours, restart at a local optimum (White et al. 2020)."""
 
 import itertools
 import json
@@ -11,54 +11,54 @@ from nasgym.archive import Trial
 from nasgym.spaces.base import SearchSpace, Tokens
 
 DRAWS = 100
-"""So many strings are drawn in search of an unseen one before the space is looked through."""
+"""Random draws for an unseen string before the space is enumerated."""
 
 
 class LocalSearch(AskTellAgent):
-    """First-improvement hill climbing with restarts, which proposes no string twice.
+    """First-improvement hill climbing with restarts; it never proposes a string twice.
 
-    The neighbours of the current string (`SearchSpace.neighbours`) are tried in random order, and
-    the first that earns more becomes current; a string seen before costs no child. When no
-    neighbour is better, the search starts again from a random string. Places in a batch that no
-    neighbour fills go to random strings too, which are moved to if they earn more.
+    The agent tries the neighbours of the current string (`SearchSpace.neighbours`) in random order
+    and moves to the first with a higher reward; a known string costs no child. If no neighbour is
+    better, it restarts from a random string. If a batch has more places than there are unseen
+    neighbours, random strings fill them, and the agent moves to one with a higher reward.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        """Let `seed` decide where to start and which neighbours come first."""
+        """`seed` decides the start and the order of neighbours."""
         self.rng = np.random.default_rng(seed)
         self.current: Tokens | None = None
         self.seen: dict[Tokens, float] = {}
 
     def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
-        """Return `count` strings: neighbours as far as there are unseen ones, then random ones."""
+        """Return `count` strings: unseen neighbours first, then random strings."""
         strings = self._neighbours(space)[:count]
         if not strings:
             self.current = None
         while len(strings) < count:
-            strings.append(self._start(space, strings))
+            strings.append(self._draw_unseen(space, strings))
         return strings
 
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Move to each trial that is better than where the ones before it led."""
+        """Record the rewards; move to each trial that is better than the current string."""
         for trial in trials:
             self.seen[trial.tokens] = trial.reward
             if self.current is None or trial.reward > self.seen[self.current]:
                 self.current = trial.tokens
 
     def state(self) -> bytes:
-        """Return the current string, the rewards of all that were seen, and the generator."""
+        """Return the current string, the rewards of all strings seen, and the generator."""
         generator = generator_state(self.rng).decode()
         return json.dumps([self.current, list(self.seen.items()), generator]).encode()
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned."""
+        """Load what `state` returned."""
         current, seen, generator = json.loads(state)
         self.current = None if current is None else tuple(current)
         self.seen = {tuple(tokens): reward for tokens, reward in seen}
         self.rng = generator_from(generator.encode())
 
     def _neighbours(self, space: SearchSpace) -> list[Tokens]:
-        """Climb as far as that costs nothing; return the neighbours to train there."""
+        """Climb over known strings; return the unseen neighbours of the last one."""
         while self.current is not None:
             unseen, better = self._look_around(self.current, space)
             if unseen or better is None:
@@ -69,10 +69,10 @@ class LocalSearch(AskTellAgent):
     def _look_around(
         self, current: Tokens, space: SearchSpace
     ) -> tuple[list[Tokens], Tokens | None]:
-        """Go through the neighbours, shuffled, up to the first that is known to be better.
+        """Visit the neighbours in random order until one is known to be better.
 
-        Return the unseen ones met on the way, and that one, or None. To prefer it to them would
-        wall in what lies behind them: on NAS-Bench-Macro 12 of 100 searches never met the optimum.
+        Return the unseen neighbours visited before it, and the better one or None. The unseen ones
+        are tried first: otherwise 12 of 100 searches on NAS-Bench-Macro never reached the optimum.
         """
         neighbours, unseen = space.neighbours(current), []
         for index in self.rng.permutation(len(neighbours)):
@@ -83,8 +83,8 @@ class LocalSearch(AskTellAgent):
                 return unseen, tokens
         return unseen, None
 
-    def _start(self, space: SearchSpace, others: Sequence[Tokens]) -> Tokens:
-        """Draw an unseen string that is none of `others`; any string if there is none."""
+    def _draw_unseen(self, space: SearchSpace, others: Sequence[Tokens]) -> Tokens:
+        """Draw an unseen string that is not in `others`; any string if all are seen."""
         drawn = (space.sample(self.rng) for _ in range(DRAWS))
         for tokens in itertools.chain(drawn, space):
             if tokens not in self.seen and tokens not in others:

@@ -10,14 +10,14 @@ from nasgym.spaces.base import SearchSpace, Tokens
 
 
 class RandomSearch(AskTellAgent):
-    """Draw every decision uniformly, or, with `uniform="strings"`, every string."""
+    """Draw decisions uniformly or, with `uniform="strings"`, whole strings uniformly."""
 
     one_by_one = True
 
     def __init__(self, seed: int = 0, *, uniform: str = "decisions") -> None:
-        """`uniform` is "decisions" or "strings"; they differ in spaces with branches only."""
+        """`uniform` is "decisions" or "strings"; they differ only in spaces with branches."""
         if uniform not in ("decisions", "strings"):
-            raise ValueError(f"uniform is 'decisions' or 'strings', not {uniform!r}")
+            raise ValueError(f"uniform must be 'decisions' or 'strings', not {uniform!r}")
         self.uniform = uniform
         self.rng = np.random.default_rng(seed)
 
@@ -34,5 +34,5 @@ class RandomSearch(AskTellAgent):
         return generator_state(self.rng)
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned."""
+        """Load the generator state that `state` returned."""
         self.rng = generator_from(state)

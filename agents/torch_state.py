@@ -1,27 +1,15 @@
-"""Learning: what agents whose policy is a torch module have in common."""
+"""Saving and running torch modules: what the agents with a torch policy share."""
 
 import io
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-Settings = TypeVar("Settings", bound=Any)
-
 FOREIGN_STATE = "the archive holds a state that no agent of nasgym saved"
-
-
-def with_options(settings: Settings, options: Mapping[str, Any], agent: str) -> Settings:
-    """Return the dataclass `settings` with `options`; ValueError for one that `agent` has not."""
-    known = [field.name for field in fields(settings)]
-    for name in options:
-        if name not in known:
-            raise ValueError(f"{agent} has no option {name!r}; there are {', '.join(known)}")
-    return replace(settings, **options)
 
 
 def packed(state: Mapping[str, Any]) -> bytes:
@@ -32,44 +20,44 @@ def packed(state: Mapping[str, Any]) -> bytes:
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
-    """Return what `packed` was given; nothing but tensors and plain data is made of the bytes.
+    """Return the data given to `packed`; load tensors and plain data only, and run no code.
 
-    Raises ValueError, in one line, if they are something else: an archive comes from anywhere.
+    Raises ValueError, in one line, for any other bytes: an archive may come from anyone.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # about what is no state
+        with warnings.catch_warnings(action="ignore"):  # torch warns about damaged files
             state = torch.load(io.BytesIO(data), weights_only=True)
-    except Exception as error:  # anything; torch's own words advise to read it anyway
+    except Exception as error:  # any kind; torch's message would advise loading without checks
         kind = type(error).__name__
         raise ValueError(f"{FOREIGN_STATE}: reading stopped at {kind}") from None
     if not isinstance(state, dict):
         raise ValueError(f"{FOREIGN_STATE}: it is a {type(state).__name__}")
-    _intern(state)
+    _intern_keys(state)
     return state
 
 
-def _intern(data: Any) -> None:
-    """Make the keys in `data` the very strings of a program's text.
+def _intern_keys(data: Any) -> None:
+    """Intern all keys in `data`, so that packing it again gives the same bytes.
 
-    What is packed again then has the same bytes, whether or not it was unpacked in between: the
-    format writes a string once and refers to it where it meets the same object.
+    Pickle writes one string object once and then refers to it. Keys in a program's text are
+    interned, hence one object; keys just loaded are not.
     """
     if isinstance(data, dict):
         for key, value in list(data.items()):
-            _intern(value)
+            _intern_keys(value)
             del data[key]
             data[sys.intern(key) if isinstance(key, str) else key] = value
     elif isinstance(data, list):
         for value in data:
-            _intern(value)
+            _intern_keys(value)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread: matrices of 35 columns gain nothing from a second one.
+    """Run torch on one thread.
 
-    On busy cores they lose several times by waiting for it, and one thread gives the same bits
-    everywhere.
+    Matrices of 35 columns gain nothing from a second thread and lose several times on busy cores.
+    One thread also gives the same bits on every machine.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A search whose children cost nothing but a few milliseconds, as a command that tests can kill.
+"""A search with children of a few milliseconds, as a command that tests can kill.
 
 python -m tests.free_search FOLDER AGENT CHILDREN [OPTION=VALUE ...]
 """
@@ -21,9 +21,9 @@ ID = "NAS-Free-v0"
 
 
 class Slow:
-    """Numbers, each a few milliseconds after the other, each handed over at once.
+    """Evaluates like `Numbers`, with a few milliseconds for each child.
 
-    Every child that begins is noted in the file that the environment names under TRAINED.
+    Every child that begins is recorded in the file named by the environment variable TRAINED.
     """
 
     context = "free"
@@ -56,7 +56,7 @@ def register() -> None:
 
 
 def search(folder: str, agent: str, children: str, *options: str) -> None:
-    """Say START, then search."""
+    """Print START, then search."""
     print("START", flush=True)
     chosen = ["--agent-set", *options] if options else []
     main(

@@ -1,4 +1,4 @@
-"""The controller written the plain way: decision by decision, for one string at a time."""
+"""A plain reference of the controller: decision by decision, one string at a time."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Choose = Callable[[int, Tensor], int]
 def reference(
     controller: Controller, space: SearchSpace, choose: Choose
 ) -> tuple[Tokens, Tensor, Tensor]:
-    """Write a string decision by decision, the plain way.
+    """Generate a string decision by decision.
 
     `choose(place, p)` returns the token, given the probabilities of all tokens. Returns the
     string, its log-probability and the sum of the entropies of its decisions.
@@ -47,14 +47,14 @@ def reference(
         return token
 
     decision: Decision | None = space.first()
-    told = table[words.start]
+    x = table[words.start]
     while decision is not None:
-        h = lstm(told)
+        h = lstm(x)
         if decision.source is None:
             options = list(words.options(decision))
             logits = weights["head_weight"][options] @ h + weights["head_bias"][options]
             token = decide(logits.softmax(0))
-            told, after = table[options[token]], space.following(decision, token)
+            x, after = table[options[token]], space.following(decision, token)
             if after is None or after.layer != decision.layer:
                 anchors.setdefault(decision.layer, h)
         else:
@@ -75,7 +75,7 @@ def reference(
                     break
                 decision = after
             anchors[decision.layer] = h
-            told = total / (1 + count)
+            x = total / (1 + count)
         decision = after
     return tuple(tokens), torch.stack(probabilities).log().sum(), torch.stack(entropies).sum()
 

@@ -16,12 +16,12 @@ from nasgym.testing import check_agent
 from tests.spaces import Numbers, Stack
 
 OURS = ["evolution", "local_search", "model_based", "random", "reinforce"]
-"""Our own; tests/test_sb3.py has those of Stable-Baselines3."""
+"""Our own agents; tests/test_sb3.py tests those of Stable-Baselines3."""
 SPACE = ConvSpace(layers=2, max_layers=2)
 
 
 class Ones:
-    """Pays for the share of decisions that are the first option: the trivial task."""
+    """Rewards the share of decisions that are the first option: the trivial task."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         return [Evaluation(self.share(architecture)) for architecture in architectures]
@@ -91,12 +91,16 @@ def test_it_searches_a_growing_space_and_a_single_environment(name: str) -> None
 
 
 def test_mistakes_get_one_line() -> None:
-    for name, options, message in [
+    mistakes: list[tuple[str, dict[str, Any], str]] = [
         ("reinforcce", {}, "there is no agent 'reinforcce'; did you mean 'reinforce'"),
         ("random", {"colour": 1}, "agent 'random' does not take these options.*colour"),
+        ("reinforce", {"rate": 0.1}, "agent 'reinforce'.*'rate'"),
+        ("model_based", {"colour": 1}, "agent 'model_based'.*'colour'"),
+        ("evolution", {"population": "all"}, "population must be an integer, not 'all'"),
         ("evolution", {"sample": 100}, "sample must be from 1 to population"),
         ("no.such:Agent", {}, "agent 'no.such:Agent' cannot be loaded: No module named 'no'"),
-    ]:
+    ]
+    for name, options, message in mistakes:
         with pytest.raises(ValueError, match=message) as error:
             make(name, **options)
         assert "\n" not in str(error.value)
@@ -104,7 +108,7 @@ def test_mistakes_get_one_line() -> None:
 
 FOREIGN = '''
 class FirstString:
-    """Takes whatever comes first, forever: knows no base class, no budget, no play()."""
+    """Takes the first option forever: uses no base class, no budget and no play()."""
     def __init__(self, seed):
         pass
     def search(self, env, budget):
@@ -115,7 +119,7 @@ class FirstString:
 
 
 def test_a_foreign_package_plugs_in(tmp_path: Path) -> None:
-    """An agent of another distribution, found by its entry point and held to the budget."""
+    """An agent of another distribution is found by its entry point and stops at the budget."""
     (tmp_path / "foreign.py").write_text(FOREIGN)
     information = tmp_path / "foreign-1.0.dist-info"
     information.mkdir()

@@ -46,8 +46,8 @@ class Wired(SearchSpace):
         return list(tokens)
 
 
-class Purse(SearchSpace):
-    """Sizes bought from a purse: what is left decides what is offered, and when it ends."""
+class TotalSize(SearchSpace):
+    """Sizes that add up to 8: the rest decides the options, and when the string ends."""
 
     def first(self) -> Decision:
         return Decision("size", (1, 2, 3, 4), layer=1, memory=8)
@@ -82,7 +82,7 @@ SPACES: dict[str, SearchSpace] = {
     "connections only": Wired(nodes=4, most=9),
     "successors depend on connections": Wired(nodes=4),
     "options depend on connections": Wired(kinds=("add", "multiply", "concatenate")),
-    "memory": Purse(),
+    "memory": TotalSize(),
     "cells": RecurrentSpace(2, combinations=("add",), activations=("tanh", "relu")),
 }
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
@@ -228,7 +228,7 @@ def test_strings_of_different_spaces_in_one_batch_do_not_touch_each_other() -> N
     torch.testing.assert_close(controller.log_prob(strings), torch.stack(alone))
 
 
-def test_drawing_does_not_depend_on_who_is_drawn_beside() -> None:
+def test_a_string_does_not_depend_on_the_others_of_its_batch() -> None:
     space = SPACES["branches"]
     controller = make(space)
     few = controller.sample(4, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Local search: it climbs, restarts, tries nothing twice, and finds optima in few children."""
+"""Local search: it climbs, restarts, repeats no string, and finds optima in few children."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,7 +30,7 @@ class Chain(SearchSpace):
 
 
 class Smooth:
-    """Pays a share for each decision, and fails where the first three are all 0."""
+    """Rewards the sum of the tokens; fails where the first three are all 0."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         return [self._one(tokens) for tokens in architectures]
@@ -61,7 +61,7 @@ def test_conformance(space: SearchSpace) -> None:
 
 
 def test_it_climbs_by_the_first_better_neighbour() -> None:
-    """Checked against the rules, child by child, as long as all the climb is new."""
+    """Follow the rules child by child, as long as the climb meets unseen strings only."""
     space, current, starts = Chain(), None, 0
     tried: set[Tokens] = set()
     for trial in search(space, Smooth(), 40, seed=3).archive:
@@ -85,7 +85,7 @@ def test_one_climb_reaches_the_only_optimum() -> None:
 
 
 def test_it_starts_again_at_a_local_optimum() -> None:
-    """Rewards without any order have an optimum every 25 strings or so; each climb is short."""
+    """Random rewards have an optimum about every 25 strings, so each climb is short."""
     space = Chain()
     strings = [trial.tokens for trial in search(space, Numbers(), 400).archive]
     jumps = sum(
@@ -95,7 +95,7 @@ def test_it_starts_again_at_a_local_optimum() -> None:
 
 
 @pytest.mark.parametrize("num_envs", [1, 8])
-def test_nothing_is_tried_twice_until_all_is_tried(num_envs: int) -> None:
+def test_no_string_is_repeated_until_all_were_tried(num_envs: int) -> None:
     space = Stack(2)
     strings = [
         trial.tokens
@@ -104,8 +104,8 @@ def test_nothing_is_tried_twice_until_all_is_tried(num_envs: int) -> None:
     assert set(strings[: space.size]) == set(space)
 
 
-def test_known_strings_are_no_walls() -> None:
-    """A better one, known already, is moved to in its turn: what lies beside it is tried too."""
+def test_it_climbs_over_known_strings() -> None:
+    """It moves to a better known string in its turn and tries that one's neighbours too."""
     space, current, better = Chain(), (1, 1, 1, 1, 1, 1), (1, 1, 1, 1, 1, 2)
     ahead, beyond = set(space.neighbours(current)), set(space.neighbours(better))
     found = []

@@ -22,14 +22,14 @@ QUICK: dict[str, Any] = {"updates": 2, "imagined": 16, "mutants": 8, "hidden": 1
 
 
 class Bag(Stack):
-    """Stacks whose order means nothing; their canonical form is none of their strings."""
+    """Stacks whose order does not matter; no string encodes their canonical form."""
 
     def canonical(self, architecture: list[list[Any]]) -> list[list[Any]]:
         return sorted([name, 0, str(option)] for name, _, option in architecture)
 
 
 class Ones:
-    """Pays for the share of decisions that are the first option; fails where the first is not."""
+    """Rewards the share of first options; with `fails`, fails where the first decision is not."""
 
     def __init__(self, fails: bool = False) -> None:
         self.fails = fails
@@ -104,19 +104,19 @@ def test_it_keeps_away_from_what_fails() -> None:
     assert np.mean(failed[:12]) > 0.5 and np.mean(failed[12:]) < 0.25
 
 
-def test_practice_makes_the_policy_imagine_better_strings() -> None:
+def test_updates_on_the_model_make_the_policy_imagine_better_strings() -> None:
     agent = ModelBased(2, updates=20, imagined=64, mutants=0)
     envs = NASVectorEnv(SPACE, Ones(), num_envs=12)
     agent.search(envs, 12)
-    controller, _, likeness = agent.learner
+    controller, _, features = agent.learner
     rng = np.random.default_rng(0)
     before = controller.sample(200, rng)
     agent.propose(SPACE, 1)
     after = controller.sample(200, rng)
     children = list(agent.children.values())
     rewards = torch.tensor([reward for _, reward in children])
-    model = Surrogate.fit(likeness.rows([tokens for tokens, _ in children]), rewards)
-    worth = [model.log_improvement(likeness.rows(strings)).median() for strings in (before, after)]
+    model = Surrogate.fit(features.rows([tokens for tokens, _ in children]), rewards)
+    worth = [model.log_improvement(features.rows(strings)).median() for strings in (before, after)]
     assert worth[1] > worth[0] + 0.5
 
 
@@ -142,15 +142,15 @@ def test_of_many_children_it_remembers_the_best_and_some_others() -> None:
     envs = search(agent, SPACE, 48)
     rows = agent._model().rows
     rewards = {trial.tokens: trial.reward for trial in envs.archive}
-    likeness = agent.learner.likeness
+    features = agent.learner.features
     ranked = sorted(rewards, key=rewards.__getitem__, reverse=True)
-    best = likeness.rows([likeness.form(SPACE, tokens).tokens for tokens in ranked])
+    best = features.rows([features.canonical_form(SPACE, tokens).tokens for tokens in ranked])
     kept = [int((best == row).all(1).nonzero()[0]) for row in rows]
     assert kept[:11] == list(range(11)) and kept[-1] == 47
     assert len(set(kept)) == 20
 
 
-def test_entropy_is_reported_once_there_is_practice() -> None:
+def test_entropy_is_reported_from_the_first_update_on() -> None:
     agent = ModelBased(0, **QUICK)
     search(agent, SPACE, 24)
     assert [children for children, _ in agent.entropy()] == [12, 16, 20, 24]
@@ -159,7 +159,7 @@ def test_entropy_is_reported_once_there_is_practice() -> None:
 
 def test_mistakes_get_one_line() -> None:
     mistakes: list[tuple[dict[str, Any], str]] = [
-        ({"colour": 1}, "model_based has no option 'colour'; there are first, updates"),
+        ({"updates": "many"}, "updates must be an integer, not 'many'"),
         ({"imagined": 0}, "imagined must be from 1, not 0"),
         ({"lr": 0.0}, "lr above 0: not 64, 0.5 and 0.0"),
     ]

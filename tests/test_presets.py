@@ -9,7 +9,7 @@ import gymnasium as gym
 import pytest
 
 from nasgym.agents import make
-from nasgym.agents.reinforce.asynchronous import PRESETS, Settings
+from nasgym.agents.reinforce.asynchronous import PRESETS, AsynchronousSettings
 from nasgym.commands.main import main
 from nasgym.commands.search import Search
 from nasgym.environments.problems import ImageOptions, TextOptions
@@ -49,7 +49,9 @@ def test_cifar10_is_the_paper_s() -> None:
     plan = SEARCHES["paper-cifar10"]
     assert (plan.children, plan.num_envs, plan.agent) == (12_800, 8, "reinforce_async")
     agent: Any = make(plan.agent, **plan.agent_options)
-    paper = Settings(lr=0.0006, batch=8, hidden=35, shards=20, replicas=100, accumulate=1)
+    paper = AsynchronousSettings(
+        lr=0.0006, batch=8, hidden=35, shards=20, replicas=100, accumulate=1
+    )
     assert agent.settings == paper == PRESETS["paper-cifar10"]
     options = plan.env_options
     assert options["train_size"] == 45_000 and options["valid_size"] == 5_000
@@ -75,7 +77,9 @@ def test_ptb_is_the_paper_s() -> None:
     plan = SEARCHES["paper-ptb"]
     assert (plan.children, plan.num_envs, plan.agent) == (15_000, 8, "reinforce_async")
     agent: Any = make(plan.agent, **plan.agent_options)
-    paper = Settings(lr=0.0005, batch=1, hidden=35, shards=20, replicas=400, accumulate=10)
+    paper = AsynchronousSettings(
+        lr=0.0005, batch=1, hidden=35, shards=20, replicas=400, accumulate=10
+    )
     assert agent.settings == paper == PRESETS["paper-ptb"]
     options = plan.env_options
     assert (options["epochs"], options["parameters"]) == (35, 20_000_000)

@@ -9,7 +9,9 @@ import torch
 
 from nasgym import Evaluation, NASVectorEnv
 from nasgym.agents.controller.controller import Controller
-from nasgym.agents.reinforce.reinforce import Reinforce, gains
+from nasgym.agents.reinforce.presets import PAPER_FROM, preset_for
+from nasgym.agents.reinforce.reinforce import PRESETS, Reinforce, gains
+from nasgym.agents.torch_state import unpacked
 from nasgym.archive import Trial
 from nasgym.spaces import ConvSpace
 from nasgym.spaces.base import SearchSpace, Tokens
@@ -20,7 +22,7 @@ SPACE = ConvSpace(layers=3, max_layers=3, strides=(1, 2))
 
 
 class Firsts:
-    """Pays for the share of layers whose filters are the first option of each kind."""
+    """Rewards the share of filter sizes that are the first option."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         return [Evaluation(accuracy=self.share(one)) for one in architectures]
@@ -54,7 +56,7 @@ def controller_of(agent: Reinforce, space: SearchSpace) -> Controller:
 )
 def test_updates_equal_plain_autograd(space: SearchSpace, options: dict[str, Any]) -> None:
     """Three batches, by the formulas: the gradient, the baseline before the batch, and Adam."""
-    agent = Reinforce(seed=3, batch=4, **options)
+    agent = Reinforce(seed=3, preset="paper", batch=4, **options)
     controller = controller_of(agent, space)
     plain = Controller(space, seed=3).double()
     adam = torch.optim.Adam(plain.parameters(), options.get("lr", 0.0006))
@@ -83,7 +85,7 @@ def test_one_clipped_pass_is_reinforce() -> None:
     """Where the ratio is 1 both objectives have the same gradient."""
     weights = []
     for clip in (0.0, 0.2):
-        agent = Reinforce(seed=3, batch=4, clip=clip, lr=0.01, entropy=0.1)
+        agent = Reinforce(seed=3, preset="paper", batch=4, clip=clip, lr=0.01, entropy=0.1)
         controller = controller_of(agent, SPACE)
         rng = np.random.default_rng(0)
         for _ in range(3):
@@ -108,7 +110,7 @@ def test_many_passes_go_no_further_than_the_clip_lets_them() -> None:
     """Past the bound no gradient is left, only what Adam's momentum carries on."""
     ratios = []
     for clip in (0.2, 1000.0):
-        agent = Reinforce(seed=0, batch=2, clip=clip, passes=50, lr=0.003)
+        agent = Reinforce(0, preset="paper", batch=2, clip=clip, passes=50, lr=0.003)
         controller = controller_of(agent, SPACE)
         strings = agent.propose(SPACE, 2)
         before = controller.log_prob(strings).detach()
@@ -225,8 +227,9 @@ def test_a_reward_that_is_no_number_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "long"}, "preset 'long' is none of paper, short, clipped"),
-        ({"rate": 0.1}, "no option 'rate'; there are lr, batch"),
+        ({"preset": "long"}, "preset 'long' is none of auto, paper, short, clipped"),
+        ({"lr": "fast"}, "lr must be a number, not 'fast'"),
+        ({"standardise": "no"}, "standardise must be true or false, not 'no'"),
         ({"batch": 0}, "batch"),
         ({"decay": 1.0}, "decay"),
         ({"lr": 0.0}, "lr"),
@@ -241,3 +244,46 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
 
 def test_there_is_no_state_before_the_first_proposal() -> None:
     assert Reinforce().state() is None
+
+
+# The preset "auto" ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budget", [1, PAPER_FROM - 1, PAPER_FROM])
+def test_auto_is_the_preset_for_the_first_budget(budget: int) -> None:
+    name = preset_for(budget)
+    assert Reinforce.resolve_options({"lr": 0.1}, budget) == {"lr": 0.1, "preset": name}
+    assert Reinforce.resolve_options({"preset": "clipped"}, budget) == {"preset": "clipped"}
+    agent = Reinforce(batch=5)
+    agent._choose_preset(budget)
+    agent._choose_preset(10 * PAPER_FROM)
+    assert agent.settings == Reinforce(preset=name, batch=5).settings and agent.batch == 5
+
+
+def test_auto_searches_like_the_preset_it_chose() -> None:
+    agent, explicit = Reinforce(seed=1), Reinforce(seed=1, preset="short")
+    assert search(agent, SPACE, 40) == search(explicit, SPACE, 40)
+    mine, theirs = agent.state(), explicit.state()
+    assert mine is not None and theirs is not None
+    assert unpacked(mine).pop("preset") == "short" and "preset" not in unpacked(theirs)
+
+
+def test_auto_without_a_budget_is_short_and_stays_so() -> None:
+    agent = Reinforce()
+    agent.propose(SPACE, 1)
+    agent._choose_preset(PAPER_FROM)
+    assert agent.settings == PRESETS["short"]
+
+
+@pytest.mark.parametrize(("made", "restored"), [("auto", "short"), ("paper", "paper")])
+def test_a_restored_auto_agent_has_the_preset_of_its_state(made: str, restored: str) -> None:
+    """A state without the preset's name is an older version's, whose default was "paper"."""
+    before = Reinforce(seed=1, preset=made)
+    search(before, SPACE, 16)
+    state = before.state()
+    assert state is not None
+    agent = Reinforce(seed=1)
+    agent.restore(state)
+    agent._choose_preset(PAPER_FROM if restored == "short" else 1)
+    assert agent.settings == PRESETS[restored]
+    assert agent.state() == state

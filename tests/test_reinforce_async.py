@@ -1,5 +1,6 @@
 """The parameter server: the paper's figures, exactness, staleness, and actors that are killed."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from nasgym.agents.reinforce.parameter_server import (
     ParameterServer,
     Replica,
     Shard,
-    parts,
-    read,
-    written,
+    decode_arrays,
+    encode_arrays,
+    partition,
 )
 from nasgym.agents.reinforce.reinforce import Reinforce
 from nasgym.execution.actor import ActorFailed, ActorLost
@@ -69,7 +70,7 @@ def test_one_replica_and_one_shard_are_reinforce_bit_for_bit(preset: str) -> Non
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.integers(1, 20))
 def test_parts_are_equal_disjoint_and_all_there_is(sizes: list[int], shards: int) -> None:
-    cut = parts(sizes, shards)
+    cut = partition(sizes, shards)
     elements = [(index, at) for part in cut for index, a, b in part for at in range(a, b)]
     assert elements == [(index, at) for index, size in enumerate(sizes) for at in range(size)]
     lengths = [sum(stop - start for _, start, stop in part) for part in cut]
@@ -114,10 +115,10 @@ def test_a_stale_gradient_is_that_of_the_parameters_that_were_read() -> None:
     seen: list[tuple[Any, ...]] = []
 
     class Watched(ReinforceAsync):
-        def _question(self, seat: Any) -> dict[str, Any]:
-            question = super()._question(seat)
-            seen.append((seat.version, self.server.version, question))
-            return question
+        def _gradient_request(self, state: Any) -> dict[str, Any]:
+            request = super()._gradient_request(state)
+            seen.append((state.version, self.server.version, request))
+            return request
 
     agent = Watched(1, preset="short", replicas=3, batch=4)
     env = environment()
@@ -137,7 +138,7 @@ def test_a_stale_gradient_is_that_of_the_parameters_that_were_read() -> None:
         advantages = torch.tensor(question["advantages"]).double()
         loss = -(log_prob * advantages).mean() - 0.5 * entropy.mean()
         loss.backward()  # type: ignore[no-untyped-call]
-        answer = read(replica.gradient(**question)["gradient"])
+        answer = decode_arrays(replica.gradient(**question)["gradient"])
         for parameter, array in zip(controller.parameters(), answer, strict=True):
             expected = parameter.grad
             assert (expected is None) == (array is None)
@@ -182,10 +183,10 @@ def test_actors_that_die_at_once_end_the_search(monkeypatch: pytest.MonkeyPatch)
 
 def test_actors_answer_in_order_and_say_what_failed() -> None:
     actors = [place("processes", Shard, lr=0.1), place("here", Shard, lr=0.1)]
-    values = written([np.arange(3, dtype=np.float32)])
+    values = encode_arrays([np.arange(3, dtype=np.float32)])
     assert gather(actors, "load", [{"values": values}] * 3) == [None] * 3
     here, there = gather(actors, "apply", [{"gradient": values}] * 2)
-    assert here == there and read(here)[0] == pytest.approx([0.0, 0.9, 1.9])
+    assert here == there and decode_arrays(here)[0] == pytest.approx([0.0, 0.9, 1.9])
     with pytest.raises(ActorFailed, match="no_such_method"):
         gather(actors[:1], "no_such_method", [{}])
     actors[0].close()
@@ -204,7 +205,7 @@ def test_states_of_another_number_of_shards_are_refused_in_one_line() -> None:
     other = ReinforceAsync(0, shards=3)
     other.restore(state)
     env.study.resume(16, 16)
-    with pytest.raises(ValueError, match="the state is of 2 shards, not 3"):
+    with pytest.raises(ValueError, match="the state has 2 shards, not 3"):
         other.search(env, 24)
 
 
@@ -214,10 +215,21 @@ def test_states_of_another_number_of_shards_are_refused_in_one_line() -> None:
         ({"replicas": 0}, "replicas must be from 1, not 0"),
         ({"lr": 0.0}, "lr must be above 0"),
         ({"placement": "moon"}, "placement 'moon' is none of here, processes, ray"),
-        ({"clip": 0.2}, "reinforce_async has no option 'clip'"),
-        ({"preset": "long"}, "preset 'long' is none of paper, short, paper-cifar10, paper-ptb"),
+        ({"shards": 1.5}, "shards must be an integer, not 1.5"),
+        ({"preset": "long"}, "preset 'long' is none of auto, paper, short, paper-cifar10, paper-"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         ReinforceAsync(0, **options)
+
+
+def test_auto_chooses_a_preset_and_saves_it() -> None:
+    env, agent = environment(), ReinforceAsync(0, replicas=3)
+    agent.search(env, 16)
+    state = agent.state()
+    assert state is not None and agent.settings == replace(PRESETS["short"], replicas=3)
+    resumed = ReinforceAsync(0, replicas=3)
+    resumed.restore(state)
+    resumed._choose_preset(100_000)
+    assert resumed.settings == agent.settings and resumed.state() == state

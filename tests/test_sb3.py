@@ -1,15 +1,17 @@
 """The agents of Stable-Baselines3: learning, resuming, growing, masks, standardised rewards."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+import stable_baselines3 as sb3
 
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents import make
-from nasgym.agents.sb3.sb3 import MaskablePPO
-from nasgym.agents.sb3.vec_env import LockStep, Standardised
+from nasgym.agents.sb3.sb3 import DQN, PPO, MaskablePPO
+from nasgym.agents.sb3.vec_env import NASVecEnv, RewardStandardiser
 from nasgym.spaces import ConvSpace
 from nasgym.testing import check_agent
 from tests.spaces import Numbers, Stack
@@ -21,12 +23,12 @@ ON_POLICY: dict[str, dict[str, Any]] = {
     "recurrent_ppo": {"n_epochs": 2},
 }
 QUICK = {**ON_POLICY, "dqn": {"gradient_steps": 4}}
-"""The agents, and options that make them quick where learning is not the point."""
+"""All agents, with options that make them quick in tests that do not measure learning."""
 SPACE = ConvSpace(layers=2, max_layers=2)
 
 
 class Zeros:
-    """Pays for the share of tokens that are 0, between 90 % and 91 %."""
+    """Rewards the share of tokens that are 0, between 90 % and 91 %."""
 
     def evaluate(self, architectures: Sequence[Any]) -> list[Evaluation]:
         strings = [np.array(SPACE.encode(architecture)) for architecture in architectures]
@@ -59,7 +61,7 @@ def strings(envs: NASVectorEnv) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("name", ON_POLICY)
 def test_it_is_resumed_bit_for_bit_from_its_state(name: str) -> None:
-    """Also after the ceiling has grown amid what would have been one rollout, at 32 children."""
+    """Also if the ceiling grows at 32 children, within what would be one rollout."""
     options = {**ON_POLICY[name], "children_per_update": 12}
     whole, parts = growing(), growing()
     make(name, seed=5, **options).search(whole, 80)
@@ -99,7 +101,7 @@ def test_it_searches_a_growing_space_and_a_single_environment(name: str) -> None
 
 
 def test_masks_keep_maskable_ppo_to_legal_actions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without masks the others are folded: a third of the actions in this space are not legal."""
+    """Without masks, illegal actions are folded; a third of the actions here are illegal."""
     illegal = {"ppo": 0, "maskable_ppo": 0}
     for name in illegal:
 
@@ -114,9 +116,9 @@ def test_masks_keep_maskable_ppo_to_legal_actions(monkeypatch: pytest.MonkeyPatc
     assert illegal["maskable_ppo"] == 0
 
 
-def test_rewards_are_paid_in_spreads_above_the_children_before() -> None:
+def test_rewards_are_standardised_by_earlier_children() -> None:
     class Given:
-        """Pays what it is told, wave by wave."""
+        """Gives the listed rewards, wave by wave."""
 
         def __init__(self, *waves: list[float]) -> None:
             self.waves = iter(waves)
@@ -125,7 +127,7 @@ def test_rewards_are_paid_in_spreads_above_the_children_before() -> None:
             return [Evaluation(reward) for reward in next(self.waves)]
 
     envs = NASVectorEnv(Stack(1), Given([0.2, 0.4], [0.5, 0.3]), num_envs=2)
-    paid = Standardised(LockStep(envs), decay=0.5)
+    paid = RewardStandardiser(NASVecEnv(envs), decay=0.5)
     paid.reset()
     waves = [[0, 1], [0, 0], [0, 0]], [[0, 1], [1, 1], [0, 0]]
     rewards = [paid.step(np.array(actions))[1] for wave in waves for actions in wave]
@@ -143,6 +145,16 @@ def test_options_reach_the_algorithm() -> None:
     assert model.policy.net_arch == [8]
 
 
+def test_the_signature_lists_the_options_of_the_algorithm() -> None:
+    ppo = inspect.signature(PPO).parameters
+    assert ppo["gamma"].default == 1.0 and ppo["learning_rate"].default == 1e-3
+    assert ppo["n_epochs"].default == inspect.signature(sb3.PPO).parameters["n_epochs"].default
+    assert ppo["children_per_update"].default == 24 and ppo["batch_size"].default is None
+    assert not {"env", "n_steps", "options", "self"} & set(ppo)
+    dqn = inspect.signature(DQN).parameters
+    assert dqn["exploration_children"].default == 100 and dqn["batch_size"].default == 64
+
+
 def test_mistakes_get_one_line() -> None:
     mistakes: list[tuple[str, dict[str, Any], str]] = [
         ("ppo", {"n_epoch": 4}, "PPO has no option 'n_epoch'; did you mean 'n_epochs'?"),
@@ -151,7 +163,7 @@ def test_mistakes_get_one_line() -> None:
         ("dqn", {"exploration_children": 0}, "exploration_children must be from 1, not 0"),
         ("ppo", {"children_per_update": 0}, "children_per_update must be from 1"),
         ("ppo", {"decay": 1.0}, r"decay in \[0, 1\)"),
-        ("ppo", {"policy_kwargs": "small"}, "agent 'ppo' does not take these options"),
+        ("ppo", {"policy_kwargs": "small"}, "policy_kwargs must be a dict, not 'small'"),
         ("ppo", {"batch_size": 1}, "PPO does not take .*batch_size=1.*`batch_size` must be"),
     ]
     for name, options, message in mistakes:

@@ -1,4 +1,4 @@
-"""The surrogate and its likeness: counted by hand, against dense linear algebra and mpmath."""
+"""The surrogate and its features, against counts, dense linear algebra and mpmath."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nasgym.agents.model_based.features import Likeness
+from nasgym.agents.model_based.features import Features
 from nasgym.agents.model_based.surrogate import (
     DECAYS,
     NOISES,
@@ -46,7 +46,7 @@ def test_rows_count_what_differs(space: SearchSpace) -> None:
     strings = [space.sample(rng) for _ in range(12)]
     if space.max_layers is not None:
         strings += [space.with_layers(layers).sample(rng) for layers in (1, 2, 4)]
-    rows = Likeness(space).rows(strings)
+    rows = Features(space).rows(strings)
     counted = rows.sum(1)[:, None] - rows @ rows.T
     expected = [[differing(space, one, other) for other in strings] for one in strings]
     assert counted.tolist() == expected
@@ -55,11 +55,11 @@ def test_rows_count_what_differs(space: SearchSpace) -> None:
 
 def test_a_network_has_one_form_however_it_is_numbered() -> None:
     space = ConvSpace(layers=3, max_layers=3, filter_heights=(1, 3), filter_widths=(3,))
-    likeness = Likeness(space)
+    features = Features(space)
     rng = np.random.default_rng(1)
     forms: dict[str, set[Tokens]] = {}
     for tokens in [space.sample(rng) for _ in range(600)]:
-        form = likeness.form(space, tokens)
+        form = features.canonical_form(space, tokens)
         assert form.key == form.tokens
         network = space.canonical(space.decode(tokens))
         assert space.decode(form.tokens) == network
@@ -74,25 +74,28 @@ def test_a_space_that_writes_no_form_still_knows_equal_children() -> None:
             return sorted([name, 0, option] for name, _, option in architecture)
 
     space = Bag(2)
-    likeness = Likeness(space)
+    features = Features(space)
     conv_then_pool, pool_then_conv = (0, 1, 0, 1, 1), (1, 1, 0, 1, 0)
-    one, other = likeness.form(space, conv_then_pool), likeness.form(space, pool_then_conv)
+    one, other = (
+        features.canonical_form(space, conv_then_pool),
+        features.canonical_form(space, pool_then_conv),
+    )
     assert one.key == other.key
     assert (one.tokens, other.tokens) == (conv_then_pool, pool_then_conv)
-    assert likeness.form(space, (2,)).key != one.key
+    assert features.canonical_form(space, (2,)).key != one.key
 
 
 # The process ----------------------------------------------------------------------------------
 
 
-def data(count: int = 30) -> tuple[Likeness, torch.Tensor, torch.Tensor, torch.Tensor]:
+def data(count: int = 30) -> tuple[Features, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return rows and rewards of random strings, and rows of others."""
     space = Stack(4)
     rng = np.random.default_rng(2)
     strings = list({space.sample(rng): None for _ in range(500)})
-    likeness = Likeness(space)
-    rows = likeness.rows(strings[: count + 10])
-    return likeness, rows[:count], torch.from_numpy(rng.random(count)), rows[count:]
+    features = Features(space)
+    rows = features.rows(strings[: count + 10])
+    return features, rows[:count], torch.from_numpy(rng.random(count)), rows[count:]
 
 
 def covariance(a: torch.Tensor, b: torch.Tensor, decay: float) -> Matrix:
@@ -105,7 +108,7 @@ def covariance(a: torch.Tensor, b: torch.Tensor, decay: float) -> Matrix:
 
 def test_predictions_equal_dense_algebra() -> None:
     _, rows, rewards, others = data()
-    model = Surrogate.of(rows, quantiles(rewards), decay=0.2, noise=0.05)
+    model = Surrogate.with_kernel(rows, quantiles(rewards), decay=0.2, noise=0.05)
     within = covariance(rows, rows, 0.2) + 0.05 * np.eye(len(rows))
     across = covariance(rows, others, 0.2)
     mean, variance = model.predict(others)
@@ -114,22 +117,22 @@ def test_predictions_equal_dense_algebra() -> None:
     np.testing.assert_allclose(variance.numpy(), 1 - (across * solved).sum(0), atol=1e-10)
 
 
-def test_believing_is_being_told_the_mean() -> None:
+def test_conditioning_on_a_prediction_is_conditioning_on_its_mean() -> None:
     _, rows, rewards, others = data()
-    model = Surrogate.of(rows, quantiles(rewards), decay=0.2, noise=0.05)
+    model = Surrogate.with_kernel(rows, quantiles(rewards), decay=0.2, noise=0.05)
     for row in others[:3]:
         expected = model.predict(row[None])[0]
-        told = Surrogate.of(
+        given = Surrogate.with_kernel(
             torch.cat([model.rows, row[None]]),
             torch.cat([model.targets, expected]),
             decay=0.2,
             noise=0.05,
         )
-        believing = model.believing(row)
-        for one, other in zip(believing.predict(others), told.predict(others), strict=True):
+        conditioned = model.condition_on(row)
+        for one, other in zip(conditioned.predict(others), given.predict(others), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
-        torch.testing.assert_close(believing.predict(others)[0], model.predict(others)[0])
-        model = believing
+        torch.testing.assert_close(conditioned.predict(others)[0], model.predict(others)[0])
+        model = conditioned
 
 
 def test_the_fit_is_the_likeliest_of_the_grid() -> None:
@@ -152,7 +155,7 @@ def test_it_learns_what_decisions_are_worth() -> None:
     worth = rng.normal(size=(space.max_length, space.max_options))
     strings = list({space.sample(rng): None for _ in range(300)})
     rewards = torch.tensor([worth[np.arange(len(s)), s].sum() for s in strings])
-    rows = Likeness(space).rows(strings)
+    rows = Features(space).rows(strings)
     mean, variance = Surrogate.fit(rows[:60], rewards[:60]).predict(rows[60:])
     assert np.corrcoef(mean.numpy(), rewards[60:].numpy())[0, 1] > 0.85
     assert variance.min() > 0
@@ -202,7 +205,7 @@ def test_log_excess_is_exact_far_below_the_best() -> None:
 
 def test_log_improvement_is_that_of_the_predicted_distribution() -> None:
     _, rows, rewards, others = data()
-    model = Surrogate.of(rows, quantiles(rewards), decay=0.2, noise=0.05)
+    model = Surrogate.with_kernel(rows, quantiles(rewards), decay=0.2, noise=0.05)
     best = model.predict(rows)[0].max().item()
     mean, variance = (values.numpy()[:, None] for values in model.predict(others))
     y = np.linspace(-12, 12, 200_001)

@@ -1,8 +1,8 @@
-"""Steps: a search space as the controller's LSTM meets it.
+"""Decoding steps: a search space as a graph of the controller's LSTM steps.
 
-A step decides one decision, with a softmax over its options, or all the connections of a layer,
-with one sigmoid for each (the anchor point of Zoph & Le 2017, section 3.3). Connections whose
-outcome decides what comes next are not independent: they get a step each.
+A step makes one decision by a softmax over its options, or all connections of a layer by one
+sigmoid each (the anchor point of Zoph & Le 2017, section 3.3). Where the outcome of a connection
+changes the next decision, the connections are not independent: each then has a step of its own.
 """
 
 from collections.abc import Hashable
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from nasgym.spaces.base import Decision, SearchSpace, Tokens
 
-Route = tuple[int, ...]
-"""All that decides which steps a string takes: its length, and where it went at each parting."""
+Path = tuple[int, ...]
+"""The steps of a string, encoded: its length, then the state taken at each branch."""
 
 
 class Vocabulary:
-    """Numbers for all that a controller can be told: options first, then sources, then "start".
+    """Numbers of all inputs of a controller, its words: options, then sources, then "start".
 
-    An option is one word wherever it occurs under one decision name, so layers share what is
-    learned about it; a source is one word for each layer that connections may come from.
+    An option of one decision name is one word in all layers, so layers share what is learned about
+    it. Each layer that connections may come from is one word, a source.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -30,16 +30,16 @@ class Vocabulary:
             for option in decision.options:
                 self._options.setdefault((decision.name, option), len(self._options))
         self.num_options = max(1, len(self._options))
-        """Words that are options; at least one, so that no array is empty."""
+        """Number of words that are options; at least 1, so that no array is empty."""
         self.widest = max((len(one.options) for one in softmaxes), default=1)
-        """Options of the widest softmax."""
+        """Number of options of the widest softmax."""
         asked = {source for one in decisions if (source := connection_source(one)) is not None}
         self.sources = {layer: self.num_options + row for row, layer in enumerate(sorted(asked))}
-        """The word of each layer that is a source."""
+        """The word of each source, by layer."""
         self.start = self.num_options + len(self.sources)
-        """The word that begins every string."""
+        """The first input of every string."""
         self.size = self.start + 1
-        """Words in all."""
+        """Number of words."""
 
     def options(self, decision: Decision) -> tuple[int, ...]:
         """Return the word of each option of `decision`."""
@@ -47,107 +47,107 @@ class Vocabulary:
 
 
 def connection_source(decision: Decision) -> int | None:
-    """Return the layer that `decision` asks about if it is a connection, a bit; else None."""
+    """Return the source layer if `decision` is a connection, a choice of two; else None."""
     return decision.source if len(decision.options) == 2 else None
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class DecodingStep:
     """One step of the LSTM."""
 
     layer: int
-    """The layer of its decisions."""
+    """The layer that its decisions belong to."""
     words: tuple[int, ...]
-    """What it chooses from: one of the options or, at an anchor, any of the sources."""
+    """The options of its softmax or, at an anchor, the words of its sources."""
     sources: tuple[int, ...] = ()
-    """At an anchor, the layers asked about; elsewhere empty."""
+    """At an anchor, the source layers; empty at a softmax."""
 
     @property
     def width(self) -> int:
-        """The number of tokens it writes."""
+        """The number of tokens it decides."""
         return len(self.sources) or 1
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
-    """Steps that follow one another whatever is chosen, up to where strings part or end."""
+class Segment:
+    """Consecutive steps without a branch, up to the next branch or the end."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[DecodingStep, ...]
     """The steps, in order."""
     width: int
-    """The number of tokens they write."""
+    """The number of tokens they decide."""
     successors: tuple[int, ...]
-    """The state of the automaton after each token of the last step; empty where strings end."""
+    """At a branch, the automaton's state after each token of the last step; empty at an end."""
 
 
-class Chart:
-    """The automaton of a space, taken in steps."""
+class StepGraph:
+    """The decoding steps of a space, in segments that are built when first used."""
 
     def __init__(self, space: SearchSpace, vocabulary: Vocabulary) -> None:
-        """Chart `space`, whose options and sources are all in `vocabulary`."""
+        """`vocabulary` must contain all options and sources of `space`."""
         self.space, self.vocabulary = space, vocabulary
         self._end = space.automaton.end
-        self._stretches: dict[int, Stretch] = {}
+        self._segments: dict[int, Segment] = {}
 
-    def stretch(self, state: int) -> Stretch:
-        """Return the steps from `state` on."""
-        if state not in self._stretches:
-            self._stretches[state] = self._walk(state)
-        return self._stretches[state]
+    def segment(self, state: int) -> Segment:
+        """Return the segment that begins in `state` of the automaton."""
+        if state not in self._segments:
+            self._segments[state] = self._build_segment(state)
+        return self._segments[state]
 
-    def route(self, tokens: Tokens) -> Route:
-        """Return the route of a string or of the beginning of one.
+    def path(self, tokens: Tokens) -> Path:
+        """Return the path of a string or of a prefix.
 
-        Raises ValueError if it leaves the space at a parting or goes on after an end.
+        Raises ValueError if a token at a branch is not legal or the string continues past an end.
         """
-        stretch = self.stretch(0)
-        written, route = stretch.width, [len(tokens)]
-        while written < len(tokens):
-            if not 0 <= (token := tokens[written - 1]) < len(stretch.successors):
+        segment = self.segment(0)
+        decided, path = segment.width, [len(tokens)]
+        while decided < len(tokens):
+            if not 0 <= (token := tokens[decided - 1]) < len(segment.successors):
                 raise ValueError(f"{tuple(tokens)} is no string of {self.space}")
-            route.append(stretch.successors[token])
-            stretch = self.stretch(route[-1])
-            written += stretch.width
-        return tuple(route)
+            path.append(segment.successors[token])
+            segment = self.segment(path[-1])
+            decided += segment.width
+        return tuple(path)
 
-    def steps(self, route: Route) -> list[Step]:
-        """Return the steps along `route`; raise ValueError if it breaks off within an anchor."""
-        length, *states = route
-        steps: list[Step] = []
-        written = 0
+    def steps(self, path: Path) -> list[DecodingStep]:
+        """Return the steps along `path`; raise ValueError if it ends within an anchor."""
+        length, *states = path
+        steps: list[DecodingStep] = []
+        decided = 0
         for state in (0, *states):
-            for step in self.stretch(state).steps:
-                if written < length:
+            for step in self.segment(state).steps:
+                if decided < length:
                     steps.append(step)
-                    written += step.width
-        if written != length:
-            raise ValueError(f"{length} tokens of {self.space} break off within an anchor")
+                    decided += step.width
+        if decided != length:
+            raise ValueError(f"{length} tokens of {self.space} end within an anchor")
         return steps
 
-    def _walk(self, state: int) -> Stretch:
-        steps: list[Step] = []
+    def _build_segment(self, state: int) -> Segment:
+        steps: list[DecodingStep] = []
         successors = [state]
         while len(set(successors)) == 1 and successors[0] != self._end:
             step, successors = self._step(successors[0])
             steps.append(step)
-        parting = tuple(successors) if len(set(successors)) > 1 else ()
-        return Stretch(tuple(steps), sum(step.width for step in steps), parting)
+        branch = tuple(successors) if len(set(successors)) > 1 else ()
+        return Segment(tuple(steps), sum(step.width for step in steps), branch)
 
-    def _step(self, state: int) -> tuple[Step, list[int]]:
+    def _step(self, state: int) -> tuple[DecodingStep, list[int]]:
         """Return the step that begins in `state`, and the states after its last decision."""
         decision, successors = self._decision(state), self._successors(state)
         source = connection_source(decision)
         if source is None:
-            return Step(decision.layer, self.vocabulary.options(decision)), successors
+            return DecodingStep(decision.layer, self.vocabulary.options(decision)), successors
         sources = [source]
         while (source := self._next_source(decision, successors)) is not None:
             sources.append(source)
             successors = self._successors(successors[0])
         words = tuple(self.vocabulary.sources[source] for source in sources)
-        return Step(decision.layer, words, tuple(sources)), successors
+        return DecodingStep(decision.layer, words, tuple(sources)), successors
 
     def _next_source(self, decision: Decision, successors: list[int]) -> int | None:
-        """Return the source asked about next if that is sure and still at the anchor."""
+        """Return the next source if it does not depend on the last bit and has the same anchor."""
         if len(set(successors)) > 1 or successors[0] == self._end:
             return None
         after = self._decision(successors[0])

@@ -1,8 +1,7 @@
-"""Traces: strings laid out side by side for one pass of the controller's LSTM.
+"""Layout: arrange strings side by side in arrays for one pass of the controller's LSTM.
 
-Which token stands where, what it means and which hidden states a connection compares depend on the
-steps of a string alone. They are indexed once for each trace, the sequence of steps, and filled in
-for all strings that share it.
+The array positions of a string's tokens, inputs and connections depend on its path only. They are
+indexed once for each path and then filled in for all strings with that path at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,80 +9,81 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.agents.controller.decoding_steps import Chart, Route, Step, Vocabulary
+from nasgym.agents.controller.decoding_steps import DecodingStep, Path, StepGraph, Vocabulary
 from nasgym.spaces.base import Tokens
 
 CLOSED = -1e9
-"""Added to the logit of an option that there is not: its probability is exactly 0."""
+"""Added to the logits of padding, whose probability then is exactly 0."""
 
-TRACES_KEPT = 1024
-"""Traces remembered; a space without branches has one for each depth."""
+PATHS_KEPT = 1024
+"""Number of paths to remember; a space without branches has one path for each depth."""
 
 Ints = NDArray[np.int64]
 
 
 class Batch:
-    """Strings side by side: what the LSTM is told, step by step, and what was then chosen."""
+    """Strings side by side: the inputs of the LSTM and the choices made, step by step."""
 
     def __init__(self, steps: int, strings: int, vocabulary: Vocabulary) -> None:
-        """Make room for `strings` strings of at most `steps` steps."""
+        """Allocate arrays for `strings` strings of at most `steps` steps."""
         self.steps, self.strings = steps, strings
-        self.told = np.zeros((steps + 1, strings, vocabulary.size), np.float32)
-        """What the LSTM is told, as weights of words: "start", then what the last step decided."""
-        self.told[0, :, vocabulary.start] = 1.0
+        self.inputs = np.zeros((steps + 1, strings, vocabulary.size), np.float32)
+        """The inputs as weights of words: "start", then the outcome of each step."""
+        self.inputs[0, :, vocabulary.start] = 1.0
         self.options = np.zeros((steps, strings, vocabulary.widest), np.int64)
-        """The words a softmax chooses from, padded."""
+        """The words of each softmax, padded."""
         self.closed = np.zeros((steps, strings, vocabulary.widest), np.float32)
         """CLOSED at the padding, 0 at the options."""
         self.chosen = np.zeros((steps, strings), np.int64)
-        """The token that a softmax chose."""
-        self.decided = np.zeros((steps, strings), np.float32)
+        """The token chosen by each softmax."""
+        self.is_softmax = np.zeros((steps, strings), np.float32)
         """1 where the step is a softmax, 0 at anchors and after the end."""
         self.connections = np.zeros((3, 0), np.int64)
-        """Of each connection the hidden state that decides it, the one of its source, and its bit.
-        Hidden states count as step * strings + string; the words go on counting from there."""
+        """For each connection: the index of the hidden state at its anchor, the index of its
+        source's, and its bit. Hidden states are numbered step * strings + string; the words follow
+        them, as sources without a hidden state."""
 
 
-class Traces:
-    """The traces that strings of a space leave."""
+class Layout:
+    """Arranges strings of a space in batches."""
 
-    def __init__(self, chart: Chart) -> None:
-        """Follow the steps of `chart`."""
-        self.chart = chart
-        self._traces: dict[Route, Trace] = {}
+    def __init__(self, graph: StepGraph) -> None:
+        """`graph` holds the steps of the space at its deepest."""
+        self.graph = graph
+        self._paths: dict[Path, PathIndex] = {}
 
     def batch(self, strings: Sequence[Tokens]) -> Batch:
-        """Lay out `strings`, or beginnings of strings; raise ValueError if one is in no string."""
-        groups: dict[Route, list[int]] = {}
+        """Arrange strings, or prefixes; raise ValueError for one that is not in the space."""
+        groups: dict[Path, list[int]] = {}
         for number, tokens in enumerate(strings):
-            groups.setdefault(self.chart.route(tokens), []).append(number)
-        traces = [self._trace(route) for route in groups]
-        steps = max(len(trace.places) for trace in traces)
-        batch = Batch(steps, len(strings), self.chart.vocabulary)
-        for trace, numbers in zip(traces, groups.values(), strict=True):
+            groups.setdefault(self.graph.path(tokens), []).append(number)
+        indices = [self._index(path) for path in groups]
+        steps = max(len(index.places) for index in indices)
+        batch = Batch(steps, len(strings), self.graph.vocabulary)
+        for index, numbers in zip(indices, groups.values(), strict=True):
             columns = np.array([strings[number] for number in numbers], np.int64).T
-            trace.write(columns, np.array(numbers), batch)
+            index.write(columns, np.array(numbers), batch)
         return batch
 
-    def _trace(self, route: Route) -> "Trace":
-        if route not in self._traces:
-            if len(self._traces) == TRACES_KEPT:
-                self._traces.clear()
-            self._traces[route] = Trace(self.chart.steps(route), self.chart.vocabulary.widest)
-        return self._traces[route]
+    def _index(self, path: Path) -> "PathIndex":
+        if path not in self._paths:
+            if len(self._paths) == PATHS_KEPT:
+                self._paths.clear()
+            self._paths[path] = PathIndex(self.graph.steps(path), self.graph.vocabulary.widest)
+        return self._paths[path]
 
 
-class Trace:
-    """What all strings that take the same steps have in common."""
+class PathIndex:
+    """The array positions that all strings of one path share."""
 
-    def __init__(self, steps: Sequence[Step], widest: int) -> None:
-        """Index the tokens of strings that take `steps`."""
+    def __init__(self, steps: Sequence[DecodingStep], widest: int) -> None:
+        """Index the tokens of strings with these `steps`."""
         widths = [step.width for step in steps]
         self.places = np.cumsum([0, *widths])[:-1]
-        """The place of each step's first token."""
+        """The position of each step's first token."""
         options = [2 if step.sources else len(step.words) for step in steps]
         self._limits = np.repeat(options, widths)[:, None]
-        self._decided = np.array([[not step.sources] for step in steps])
+        self._is_softmax = np.array([[not step.sources] for step in steps])
         self._options = np.zeros((len(steps), 1, widest), np.int64)
         self._closed = np.zeros((len(steps), 1, widest), np.float32)
         for number, step in enumerate(steps):
@@ -100,32 +100,32 @@ class Trace:
         if ((tokens < 0) | (tokens >= self._limits)).any():
             raise ValueError("a token is none of the options of its decision")
         steps = np.arange(len(self.places))[:, None]
-        chosen = tokens[self.places] * self._decided
+        chosen = tokens[self.places] * self._is_softmax
         batch.options[: len(steps), strings] = self._options
         batch.closed[: len(steps), strings] = self._closed
         batch.chosen[: len(steps), strings] = chosen
-        batch.decided[: len(steps), strings] = self._decided
-        batch.told[steps + 1, strings, self._options[steps, 0, chosen]] = self._decided
+        batch.is_softmax[: len(steps), strings] = self._is_softmax
+        batch.inputs[steps + 1, strings, self._options[steps, 0, chosen]] = self._is_softmax
         if self._links.size:
-            self._connect(tokens, strings, batch)
+            self._write_connections(tokens, strings, batch)
 
-    def _connect(self, tokens: Ints, strings: Ints, batch: Batch) -> None:
+    def _write_connections(self, tokens: Ints, strings: Ints, batch: Batch) -> None:
         bits = tokens[self._links[0]]
         steps, words, sources = self._links[1:, :, None]
-        beside = np.add.reduceat(bits, self._anchor_starts)[self._anchor_of]
-        batch.told[steps + 1, strings, words] = bits / (1 + beside)
+        made = np.add.reduceat(bits, self._anchor_starts)[self._anchor_of]
+        batch.inputs[steps + 1, strings, words] = bits / (1 + made)
         queries = steps * batch.strings + strings
-        silent = batch.steps * batch.strings + words
-        keys = np.where(sources < 0, silent, sources * batch.strings + strings)
+        without_state = batch.steps * batch.strings + words
+        keys = np.where(sources < 0, without_state, sources * batch.strings + strings)
         connections = np.stack([queries, keys, bits]).reshape(3, -1)
         batch.connections = np.append(batch.connections, connections, axis=1)
 
 
-def _links(steps: Sequence[Step]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield of each connection its place, its step, its word and the step of its source.
+def _links(steps: Sequence[DecodingStep]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each connection's token position, step, word, and the step of its source.
 
-    A source is known by its anchor, by its last step if it has no anchor, and by its word (-1) if
-    it has no step at all, as the image has none.
+    A source is represented at its anchor or, without an anchor, at its last step. A source without
+    any step, such as the image, has step -1 and is represented by its word.
     """
     known: dict[int, int] = {}
     place = 0

@@ -1,4 +1,4 @@
-"""Search led by a surrogate model of the reward."""
+"""Search guided by a surrogate model of the reward."""
 
 from nasgym.agents.model_based.model_based import ModelBased
 

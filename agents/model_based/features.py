@@ -1,7 +1,7 @@
-"""Likeness: which decisions two networks have in common.
+"""Features of networks for the surrogate: one indicator for each option of each decision.
 
-A network is compared as the string of its canonical form, where its space can write that string:
-numbering its layers differently then changes nothing. Elsewhere it is compared as it was written.
+A network is represented by the string of its canonical form if its space can encode it, so that the
+numbering of its layers does not matter; otherwise by the string that was proposed.
 """
 
 from collections.abc import Hashable, Sequence
@@ -16,30 +16,30 @@ from nasgym.spaces.base import SearchSpace, Tokens, deepest
 from nasgym.spaces.plain import digest
 
 FORMS_KEPT = 2**16
-"""Forms remembered at a time; to find that of six layers takes 0.2 ms, of twelve 0.5 ms."""
+"""Size of the cache of canonical forms; finding one takes 0.2 ms for six layers, 0.5 for twelve."""
 
 
-class Form(NamedTuple):
-    """What a string is compared by."""
+class CanonicalForm(NamedTuple):
+    """The child that a string stands for."""
 
     key: Hashable
-    """The same for all strings that mean the same child."""
+    """Equal for all strings that stand for the same child."""
     tokens: Tokens
-    """The string of the canonical form, or the string itself if none can be written."""
+    """The string of the canonical network, or the string itself if none can be encoded."""
 
 
-class Likeness:
-    """The strings of a space, at all its depths, as rows of indicators.
+class Features:
+    """Strings of a space, at all its depths, as rows of indicators.
 
-    Decisions are matched by their place in the network: name, layer and source. Each place has one
-    indicator for each of its options and one for "absent". A row has a single 1 among those of a
-    place, so the product of two rows is the number of places that two networks have in common.
+    Decisions of two networks correspond if they have the same place: name, layer and source. Each
+    place has an indicator for each of its options and one for "absent", and exactly one of them is
+    1. So the dot product of two rows is the number of places at which the networks agree.
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        """Number all options of all places."""
+        """Number the options of all places of `space`."""
         self._automaton = deepest(space).automaton
-        self._forms: dict[Tokens, Form] = {}
+        self._forms: dict[Tokens, CanonicalForm] = {}
         decisions = self._automaton.decisions
         places = {place: number for number, place in enumerate({one.key: 0 for one in decisions})}
         columns: dict[Hashable, int] = {}
@@ -52,12 +52,12 @@ class Likeness:
                 self._column[state, token] = column
         self._absent, self._width = len(places), len(places) + len(columns)
 
-    def form(self, space: SearchSpace, tokens: Tokens) -> Form:
-        """Return the form of a string of `space`, which is the space at any of its depths."""
+    def canonical_form(self, space: SearchSpace, tokens: Tokens) -> CanonicalForm:
+        """Return the canonical form of a string; `space` is the space at any of its depths."""
         if tokens not in self._forms:
             if len(self._forms) == FORMS_KEPT:
                 self._forms.clear()
-            self._forms[tokens] = _form(space, tokens)
+            self._forms[tokens] = _canonical_form(space, tokens)
         return self._forms[tokens]
 
     def rows(self, strings: Sequence[Tokens]) -> Tensor:
@@ -77,14 +77,19 @@ class Likeness:
         return torch.from_numpy(indicators)
 
 
-def _form(space: SearchSpace, tokens: Tokens) -> Form:
-    if type(space).canonical is SearchSpace.canonical:
-        return Form(tokens, tokens)
+def _canonical_form(space: SearchSpace, tokens: Tokens) -> CanonicalForm:
+    if not _overrides(space, "canonical"):
+        return CanonicalForm(tokens, tokens)
     network = space.canonical(space.decode(tokens))
-    if type(space).choice is not SearchSpace.choice:  # else encoding looks through the whole space
+    if _overrides(space, "choice"):  # otherwise `encode` would enumerate the space
         try:
-            written = space.encode(network)
-            return Form(written, written)
+            encoded = space.encode(network)
+            return CanonicalForm(encoded, encoded)
         except ValueError:
             pass
-    return Form(digest(network), tokens)
+    return CanonicalForm(digest(network), tokens)
+
+
+def _overrides(space: SearchSpace, method: str) -> bool:
+    """Return whether the space defines an optional `method` itself."""
+    return getattr(type(space), method) is not getattr(SearchSpace, method)

@@ -1,8 +1,8 @@
-"""Model-based search: a policy that practises on a model of the rewards between children.
+"""Model-based search: a policy that is trained on a surrogate model of the rewards.
 
-A child takes seconds to hours to train, imagining one takes microseconds. So the controller is
-trained by policy gradient on strings that are only imagined, and paid by what a model fitted to all
-children trained so far expects of them (the idea of Dyna: Sutton 1991).
+A child takes seconds to hours to train; imagining one takes microseconds. So policy gradients train
+the controller on imagined strings, whose rewards are predicted by a model fitted to all children
+trained so far (the idea of Dyna: Sutton 1991).
 """
 
 import json
@@ -18,44 +18,46 @@ from torch import Tensor
 from nasgym.agents.advantages import rewards_of
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.agents.controller.controller import Controller
-from nasgym.agents.model_based.features import Form, Likeness
+from nasgym.agents.model_based.features import CanonicalForm, Features
 from nasgym.agents.model_based.surrogate import Surrogate, ranks
-from nasgym.agents.torch_state import one_thread, packed, unpacked, with_options
+from nasgym.agents.settings import check_types, with_options
+from nasgym.agents.torch_state import one_thread, packed, unpacked
 from nasgym.archive import Trial
 from nasgym.spaces.base import SearchSpace, Tokens
 
 DRAWS = 100
-"""An unseen string is drawn for so often before a small space is looked through for one."""
+"""Random draws for an unseen string before a small space is enumerated."""
 
 MOST_LISTED = 20_000
-"""Strings of the largest space that is looked through."""
+"""Size of the largest space that is enumerated."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the policy practises, and on what."""
+class ModelBasedSettings:
+    """How the policy and the model learn."""
 
     first: int = 10
-    """Children drawn uniformly before there is a model."""
+    """Children drawn uniformly before the first model is fitted."""
     updates: int = 6
     """Updates of the policy before each proposal."""
     imagined: int = 128
-    """Strings that the policy imagines for each update."""
+    """Strings sampled from the policy for each update."""
     mutants: int = 64
-    """Strings imagined without the policy, one decision away from the best children; 0 leaves all
-    to the policy."""
+    """Candidates that differ in one decision from the best children; 0: the policy imagines all."""
     parents: int = 5
-    """Children that mutants are made of."""
+    """Number of best children that are mutated."""
     lr: float = 0.003
     """Adam's learning rate."""
     entropy: float = 0.5
-    """Weight of the mean entropy of a decision, in nats, beside rewards with a spread of 1."""
+    """Weight of the mean entropy of a decision, in nats, relative to rewards with a spread of 1."""
     hidden: int = 64
-    """Units of the controller's LSTM."""
+    """Units of the controller's LSTM layer."""
     remembered: int = 500
-    """Children the model is fitted to: the best half, and of the others some evenly by rank."""
+    """Maximum number of children the model is fitted to: the best for one half, for the other half
+    children evenly spaced by rank."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("first", "updates", "imagined", "parents", "hidden", "remembered"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be from 1, not {getattr(self, name)}")
@@ -67,54 +69,78 @@ class Settings:
 
 
 class Learner(NamedTuple):
-    """What is made for a space, at all its depths."""
+    """Policy, optimiser and features for a space at all its depths."""
 
     controller: Controller
     """The policy."""
     adam: torch.optim.Adam
     """Its optimiser."""
-    likeness: Likeness
-    """How its strings are compared."""
+    features: Features
+    """The model's inputs."""
 
 
-Pool = dict[Hashable, tuple[Tokens, Tokens]]
-"""Strings that might be trained, with the tokens of their forms, by the key of the child."""
+Candidates = dict[Hashable, tuple[Tokens, Tokens]]
+"""Imagined strings and the tokens of their canonical forms, by the key of the child."""
 
 
 class ModelBased(AskTellAgent):
-    """Fit a model to all trials, practise on it, and train the best string imagined.
+    """Fit a model to all trials, train the policy on it, propose the best imagined string.
 
-    After the first children, every proposal takes three steps. A Gaussian process is fitted to the
-    ranks of the rewards. The policy makes some updates of REINFORCE, each from a batch of imagined
-    strings whose rewards are the standardised ranks of their expected improvement under the model,
-    the lowest for children that were trained. Proposed is the unseen string, among all imagined,
-    whose expected improvement is greatest. Those that follow it in a batch are chosen as if the
-    children before them had turned out as the model predicts.
+    After the first children, every proposal takes three steps. First, a Gaussian process is fitted
+    to the ranks of the rewards. Second, the policy makes some updates of REINFORCE, each on a batch
+    of imagined strings. Their rewards are the standardised ranks of their expected improvement
+    under the model; trained children get the lowest rank. Third, the agent proposes the unseen
+    string with the greatest expected improvement of all imagined ones. For the next strings of a
+    batch, the model assumes its own predictions for the strings before them.
     """
 
     one_by_one = True
 
-    def __init__(self, seed: int = 0, **options: Any) -> None:
-        """`options` are fields of `Settings`."""
-        self.settings = with_options(Settings(), options, "model_based")
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        first: int | None = None,
+        updates: int | None = None,
+        imagined: int | None = None,
+        mutants: int | None = None,
+        parents: int | None = None,
+        lr: float | None = None,
+        entropy: float | None = None,
+        hidden: int | None = None,
+        remembered: int | None = None,
+    ) -> None:
+        """The options are documented in `ModelBasedSettings`; None means its default."""
+        options = {
+            "first": first,
+            "updates": updates,
+            "imagined": imagined,
+            "mutants": mutants,
+            "parents": parents,
+            "lr": lr,
+            "entropy": entropy,
+            "hidden": hidden,
+            "remembered": remembered,
+        }
+        self.settings = with_options(ModelBasedSettings(), options)
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.children: dict[Hashable, tuple[Tokens, float]] = {}
         self._learner: Learner | None = None
         self._saved: bytes | None = None
-        self._pending: dict[Tokens, Form] = {}
+        self._pending: dict[Tokens, CanonicalForm] = {}
         self._entropy: list[tuple[int, float]] = []
         self._nats: float | None = None
 
     @property
     def learner(self) -> Learner:
-        """Return what was made for the space that is searched."""
+        """Return the learner of the space that is searched."""
         if self._learner is None:
-            raise RuntimeError("propose strings first: the controller is made for their space")
+            raise RuntimeError("propose strings first: the controller depends on their space")
         return self._learner
 
     def propose(self, space: SearchSpace, count: int) -> list[Tokens]:
-        """Return uniform strings until there are enough children, then the best imagined."""
+        """Return uniform strings until there are enough children, then the best imagined ones."""
         if self._learner is None:
             self._learner = self._begin(space)
         pending = list(self._pending.values())
@@ -130,10 +156,10 @@ class ModelBased(AskTellAgent):
         return strings
 
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Take in the children; the model is fitted when it is asked."""
+        """Record the children; the next proposal fits the model."""
         for trial, reward in zip(trials, rewards_of(trials), strict=True):
             form = self._pending.pop(trial.tokens, None)
-            if form is not None:  # else the string was proposed twice and is known by now
+            if form is not None:  # None: it was proposed twice and is recorded already
                 self.children[form.key] = form.tokens, reward
         if self._nats is not None:
             self._entropy.append((trials[-1].number + 1, self._nats))
@@ -143,7 +169,7 @@ class ModelBased(AskTellAgent):
         return list(self._entropy)
 
     def state(self) -> bytes | None:
-        """Return weights, Adam's moments, children and the generator; None before the first."""
+        """Return weights, Adam's moments, children and generator; None before a proposal."""
         if self._learner is not None:
             controller, adam, _ = self._learner
             weights = {"controller": controller.state_dict(), "adam": adam.state_dict()}
@@ -163,14 +189,14 @@ class ModelBased(AskTellAgent):
         return packed(state)
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned."""
+        """Load what `state` returned."""
         known = unpacked(state)
         self.children = {
             _hashable(key): (tuple(tokens), reward)
             for key, tokens, reward in json.loads(known["children"])
         }
         self._pending = {
-            tuple(tokens): Form(_hashable(key), tuple(form))
+            tuple(tokens): CanonicalForm(_hashable(key), tuple(form))
             for tokens, key, form in json.loads(known.get("pending", "[]"))
         }
         self._nats = known.get("nats")
@@ -179,51 +205,53 @@ class ModelBased(AskTellAgent):
         self._learner, self._saved = None, state
 
     def _begin(self, space: SearchSpace) -> Learner:
-        """Make the controller for every depth of `space`, as it was saved if it was."""
+        """Create the controller for every depth of `space`, or load the saved one."""
         controller = Controller(space, hidden=self.settings.hidden, layers=1, seed=self.seed)
         adam = torch.optim.Adam(controller.parameters(), self.settings.lr, fused=True)
         if self._saved is not None:
             known = unpacked(self._saved)
             controller.load_state_dict(known["controller"])
             adam.load_state_dict(known["adam"])
-        return Learner(controller, adam, Likeness(space))
+        return Learner(controller, adam, Features(space))
 
     # A proposal -------------------------------------------------------------------------------
 
-    def _best(self, space: SearchSpace, count: int, others: Sequence[Form]) -> list[Tokens]:
-        """Return the best strings imagined that are none of the `others`."""
-        likeness, model = self.learner.likeness, self._model()
+    def _best(
+        self, space: SearchSpace, count: int, others: Sequence[CanonicalForm]
+    ) -> list[Tokens]:
+        """Return the best imagined strings, without trained children and `others`."""
+        features, model = self.learner.features, self._model()
         for form in others:
-            model = model.believing(likeness.rows([form.tokens])[0])
-        pool = self._imagine(space, model)
+            model = model.condition_on(features.rows([form.tokens])[0])
+        imagined = self._imagine(space, model)
         taken = {*self.children, *(form.key for form in others)}
-        pool = {key: candidate for key, candidate in pool.items() if key not in taken}
+        candidates = {key: each for key, each in imagined.items() if key not in taken}
         strings: list[Tokens] = []
-        while pool and len(strings) < count:
-            keys = list(pool)
-            rows = likeness.rows([pool[key][1] for key in keys])
+        while candidates and len(strings) < count:
+            keys = list(candidates)
+            rows = features.rows([candidates[key][1] for key in keys])
             best = int(model.log_improvement(rows).argmax())
-            strings.append(pool.pop(keys[best])[0])
+            strings.append(candidates.pop(keys[best])[0])
             taken.add(keys[best])
-            model = model.believing(rows[best])
+            model = model.condition_on(rows[best])
         return strings + list(islice(self._unseen(space, taken), count - len(strings)))
 
     def _model(self) -> Surrogate:
-        """Return the model of the children, or of some if there are many."""
+        """Fit the model to the children, or to a part of them if there are many."""
         children = self._ranked()
         most = self.settings.remembered
         if len(children) > most:
             rest = np.linspace(most // 2, len(children) - 1, most - most // 2).astype(int)
             children = children[: most // 2] + [children[place] for place in rest]
-        rows = self.learner.likeness.rows([tokens for tokens, _ in children])
+        rows = self.learner.features.rows([tokens for tokens, _ in children])
         return Surrogate.fit(rows, torch.tensor([reward for _, reward in children]).double())
 
     def _ranked(self) -> list[tuple[Tokens, float]]:
-        """Return form and reward of all children, the best first, the earlier of equals."""
+        """Return form and reward of all children, best first; of equals, the earliest first."""
         return sorted(self.children.values(), key=lambda child: -child[1])
 
-    def _imagine(self, space: SearchSpace, model: Surrogate) -> Pool:
-        """Practise, and return all strings that were imagined."""
+    def _imagine(self, space: SearchSpace, model: Surrogate) -> Candidates:
+        """Train the policy on the model, and return all imagined strings."""
         controller = self.learner.controller
         parents = self._ranked()[: self.settings.parents]
         chosen = (parents[number % len(parents)][0] for number in range(self.settings.mutants))
@@ -237,14 +265,14 @@ class ModelBased(AskTellAgent):
             form.key: (tokens, form.tokens) for tokens, form in zip(strings, forms, strict=True)
         }
 
-    def _improvements(self, forms: Sequence[Form], model: Surrogate) -> Tensor:
-        """Return the log of each one's expected improvement, -inf for children there are."""
-        improvement = model.log_improvement(self.learner.likeness.rows([f.tokens for f in forms]))
+    def _improvements(self, forms: Sequence[CanonicalForm], model: Surrogate) -> Tensor:
+        """Return the log of each form's expected improvement, -inf for trained children."""
+        improvement = model.log_improvement(self.learner.features.rows([f.tokens for f in forms]))
         improvement[torch.tensor([form.key in self.children for form in forms])] = -torch.inf
         return improvement
 
     def _update(self, strings: Sequence[Tokens], rewards: Tensor) -> None:
-        """Follow the gradient of the expected rank of the rewards."""
+        """Update the policy along the gradient of the expected rank of the rewards."""
         controller, adam, _ = self.learner
         log_prob, entropy = controller.score(strings)
         objective = (log_prob * _standardised(ranks(rewards))).mean()
@@ -254,11 +282,11 @@ class ModelBased(AskTellAgent):
         adam.step()
         self._nats = entropy.mean().item()
 
-    def _forms(self, space: SearchSpace, strings: Sequence[Tokens]) -> list[Form]:
-        return [self.learner.likeness.form(space, tokens) for tokens in strings]
+    def _forms(self, space: SearchSpace, strings: Sequence[Tokens]) -> list[CanonicalForm]:
+        return [self.learner.features.canonical_form(space, tokens) for tokens in strings]
 
     def _unseen(self, space: SearchSpace, taken: set[Hashable]) -> Iterator[Tokens]:
-        """Yield strings drawn uniformly, no child twice and none in `taken` if that can be."""
+        """Yield uniform strings, without repeating a child or one in `taken` where possible."""
         while True:
             drawn = (space.sample(self.rng) for _ in range(DRAWS))
             listed: Iterable[Tokens] = space if space.size <= MOST_LISTED else ()
@@ -271,7 +299,7 @@ class ModelBased(AskTellAgent):
 
 
 def _hashable(key: Any) -> Hashable:
-    """Return a key that was saved as JSON, which knows no tuples, as it was."""
+    """Return a key loaded from JSON, with lists as the tuples that they were."""
     return tuple(key) if isinstance(key, list) else key
 
 

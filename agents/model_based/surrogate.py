@@ -1,8 +1,8 @@
-"""The surrogate: a Gaussian process that predicts the rewards of networks from those trained.
+"""The surrogate: a Gaussian process that predicts rewards from the networks trained so far.
 
-Networks are the more alike the fewer of their decisions differ. Rewards are replaced by the normal
-quantiles of their ranks: failed and useless children lie far below the rest, and it is the order
-among the good ones that a search needs.
+Its kernel depends on the number of decisions in which two networks differ. Rewards are replaced by
+the normal quantiles of their ranks, because failed and useless children lie far below the rest and
+a search needs the order among the good ones.
 """
 
 import math
@@ -12,39 +12,39 @@ import torch
 from torch import Tensor
 
 DECAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Grid of the kernel's decay over the mean distance between the networks trained."""
+"""Grid of the kernel's decay, divided by the mean distance between the trained networks."""
 
 NOISES = (0.001, 0.01, 0.03, 0.1, 0.3)
-"""Grid of the variance of the noise; that of the process is 1."""
+"""Grid of the noise variance; the process has variance 1."""
 
 COMPARED = 200
-"""Networks by which the grid is judged, if there are more; the cost of that is cubic."""
+"""Maximum number of networks used to choose from the grid; the cost is cubic in it."""
 
 SMALLEST_VARIANCE = 1e-9
-"""What rounding could leave of the variance of a network that is known."""
+"""Lower bound of a predicted variance, which rounding could make 0 at a trained network."""
 
 FAR_BELOW = -1e4
-"""Below it only the first term of the series of `log_excess` counts in double precision."""
+"""Below this, only the first term of the series in `log_excess` matters in double precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """A Gaussian process with k(a, b) = exp(-decay x differing decisions), told of n networks."""
+    """A Gaussian process with k(a, b) = exp(-decay x differing decisions), given n networks."""
 
     rows: Tensor
-    """(n, indicators): the networks, as `Likeness.rows` gives them."""
+    """(n, indicators): the networks, from `Features.rows`."""
     targets: Tensor
-    """(n,): how good each is, in units of the process."""
+    """(n,): the targets, as normal quantiles."""
     decay: float
-    """The decay for each decision that differs."""
+    """Decay of the covariance with each differing decision."""
     noise: float
-    """The variance of a target about what the process says of its network."""
+    """Variance of a target around the process."""
     whitening: Tensor
     """(n, n): the inverse of the Cholesky factor of the targets' covariance."""
 
     @classmethod
-    def of(cls, rows: Tensor, targets: Tensor, decay: float, noise: float) -> "Surrogate":
-        """Return the process with this decay and noise, told of `targets`."""
+    def with_kernel(cls, rows: Tensor, targets: Tensor, decay: float, noise: float) -> "Surrogate":
+        """Return the process with this decay and noise, conditioned on `targets`."""
         factor = _factor(_differing(rows, rows), decay, noise)
         identity = torch.eye(len(rows), dtype=rows.dtype)
         whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
@@ -52,32 +52,33 @@ class Surrogate:
 
     @classmethod
     def fit(cls, rows: Tensor, rewards: Tensor) -> "Surrogate":
-        """Return the process under which the ranks of `rewards`, (n,), are likeliest."""
+        """Return the process of maximum likelihood for the ranks of `rewards`, (n,)."""
         targets = quantiles(rewards)
         some = torch.linspace(0, len(rows) - 1, min(len(rows), COMPARED)).long()
-        decay, noise = _likeliest(_differing(rows[some], rows[some]), targets[some])
-        return cls.of(rows, targets, decay, noise)
+        decay, noise = _best_of_grid(_differing(rows[some], rows[some]), targets[some])
+        return cls.with_kernel(rows, targets, decay, noise)
 
     def predict(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of what the process says of each network, (m,) both."""
+        """Return the predicted mean and variance of each network, both (m,)."""
         whitened = self._whitened(rows)
         mean = (self.whitening @ self.targets) @ whitened
         return mean, (1.0 - whitened.square().sum(0)).clamp_min(SMALLEST_VARIANCE)
 
     def log_improvement(self, rows: Tensor) -> Tensor:
-        """Return the logarithm of the expected improvement of each network on the best, (m,).
+        """Return the log of each network's expected improvement over the best one, (m,).
 
-        The best is what the process says of it, not its luckiest target. With noise of half a
-        percentage point on NAS-Bench-201 (24 seeds, 8 children at a time, the best string of all)
-        21 searches then find the optimum in 120 children; with the luckiest target 16 do.
+        The best one is the highest prediction for a trained network, not the highest target. With
+        noise of half a percentage point on NAS-Bench-201, where all strings are candidates, 21 of
+        24 searches then find the optimum within 120 children, 8 at a time; with the highest target
+        16 do.
         """
         mean, variance = self.predict(rows)
         deviation = variance.sqrt()
         noise = self.noise * (self.whitening.T @ (self.whitening @ self.targets))
         return deviation.log() + log_excess((mean - (self.targets - noise).max()) / deviation)
 
-    def believing(self, row: Tensor) -> "Surrogate":
-        """Return the process told that a network, (indicators,), is as it predicts."""
+    def condition_on(self, row: Tensor) -> "Surrogate":
+        """Return the process conditioned on its own prediction for a network, (indicators,)."""
         whitened = self._whitened(row[None])[:, 0]
         deviation = (1.0 + self.noise - whitened.square().sum()).sqrt()
         whitening = torch.nn.functional.pad(self.whitening, (0, 1, 0, 1))
@@ -94,13 +95,13 @@ class Surrogate:
 
 
 def quantiles(values: Tensor) -> Tensor:
-    """Return the standard normal's quantile for the rank of each value."""
+    """Return the standard normal quantile of each value's rank."""
     result: Tensor = torch.special.ndtri(ranks(values) / len(values))
     return result
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Return the rank of each value, 0.5 for the smallest; equal values share their mean rank."""
+    """Return the rank of each value, from 0.5 up; equal values share their mean rank."""
     counted = torch.unique(values, return_inverse=True, return_counts=True)
     _, place, count = counted
     ranks: Tensor = count.cumsum(0).double() - 0.5 * count
@@ -108,9 +109,9 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def log_excess(z: Tensor) -> Tensor:
-    """Return log(phi(z) + z Phi(z)): the log of what a standard normal exceeds -z by, expected.
+    """Return log(phi(z) + z Phi(z)), the log of the mean of max(z + x, 0) for a standard normal x.
 
-    Exact however far below 0, where the two terms cancel (Ament et al. 2023, "Unexpected
+    It is accurate also far below 0, where the two terms cancel (Ament et al. 2023, "Unexpected
     improvements to expected improvement for Bayesian optimization", equation 9).
     """
     near, below = z.clamp_min(-1.0), z.clamp_max(-1.0)
@@ -123,7 +124,7 @@ def log_excess(z: Tensor) -> Tensor:
 
 
 def _differing(a: Tensor, b: Tensor) -> Tensor:
-    """Return how many decisions of each network in `a` differ from each in `b`, (n, m)."""
+    """Return the number of decisions in which networks of `a` and `b` differ, (n, m)."""
     return a.sum(1, keepdim=True) - a @ b.T
 
 
@@ -135,8 +136,8 @@ def _factor(differing: Tensor, decay: float, noise: float) -> Tensor:
     return factor
 
 
-def _likeliest(differing: Tensor, targets: Tensor) -> tuple[float, float]:
-    """Return the decay and the noise of the grid that make `targets` likeliest."""
+def _best_of_grid(differing: Tensor, targets: Tensor) -> tuple[float, float]:
+    """Return the decay and noise of the grid with the highest likelihood of `targets`."""
     scale = max(1.0, differing.mean().item())
     grid = [(decay / scale, noise) for decay in DECAYS for noise in NOISES]
 

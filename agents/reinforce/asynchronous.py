@@ -1,11 +1,11 @@
 """REINFORCE over an asynchronous parameter server (Zoph & Le 2017, section 3.2 and figure 3).
 
-K replicas of the controller sample m children each. As soon as all m of a replica are trained, its
-gradient goes to the parameter server, which holds the parameters in S shards and applies it at
-once, and the replica samples anew: nobody waits for the others. So a gradient may be computed with
-parameters that are some versions old. Which version, and all else that decided an update, is in the
-archive, so that the same weights can be computed again, bit for bit: after a crash of this process
-or of any shard, and by `nasgym replay`.
+K replicas of the controller sample m children each. Once all m children of a replica are trained,
+it sends their gradient to the parameter server and samples again, without waiting for the other
+replicas. The parameter server holds the parameters in S shards and applies the gradient at once. A
+gradient may therefore come from parameters that are some versions old. The archive records the
+version and all else that decided an update, so that the same weights can be recomputed bit for bit:
+after a crash of this process or of a shard, and by `nasgym replay`.
 """
 
 from collections import deque
@@ -16,10 +16,18 @@ from typing import Any
 import numpy as np
 
 from nasgym.agents.advantages import Advantages, rewards_of
-from nasgym.agents.base import Agent, generator_state, resume
+from nasgym.agents.base import generator_state, resume
 from nasgym.agents.controller.controller import Controller
-from nasgym.agents.reinforce.parameter_server import ParameterServer, Replica, Shard, read, written
-from nasgym.agents.torch_state import packed, unpacked, with_options
+from nasgym.agents.reinforce.parameter_server import (
+    ParameterServer,
+    Replica,
+    Shard,
+    decode_arrays,
+    encode_arrays,
+)
+from nasgym.agents.reinforce.presets import AUTO, PresetAgent
+from nasgym.agents.settings import check_types
+from nasgym.agents.torch_state import packed, unpacked
 from nasgym.archive import Trial, Update
 from nasgym.environments.replay import ReplayError
 from nasgym.execution.actor import Actor, ActorLost
@@ -27,38 +35,39 @@ from nasgym.execution.actors import PLACEMENTS, gather, place
 from nasgym.spaces.base import Tokens
 
 LOSSES_IN_A_ROW = 3
-"""The search stops when actors die so often and no child is finished between."""
+"""The search stops after this many lost actors without a finished child in between."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How many learn how; by default each as the paper's controller."""
+class AsynchronousSettings:
+    """How replicas learn, and how many there are. The defaults are the preset "paper"."""
 
     shards: int = 1
-    """S: parts that the parameters are held in."""
+    """S: shards that hold the parameters."""
     replicas: int = 2
-    """K: replicas of the controller; K times m children can be trained at a time."""
+    """K: replicas of the controller; up to K times m children train at the same time."""
     batch: int = 8
-    """m: children whose gradients a replica sends at once."""
+    """m: children whose mean gradient a replica sends."""
     accumulate: int = 1
-    """Gradients of replicas whose mean makes an update."""
+    """Number of replicas' gradients averaged into one update."""
     placement: str = "here"
-    """Where shards and replicas live: "here", in this process; "processes", each shard in one of
-    its own and the replicas in `hosts` others; "ray", the same over a Ray cluster."""
+    """Where shards and replicas run: "here", in this process; "processes", each shard in a process
+    of its own and the replicas in `hosts` others; "ray", the same on a Ray cluster."""
     hosts: int = 2
-    """Processes that the replicas compute in, in turn, if they are not here."""
+    """Processes that the replicas share, unless they run "here"."""
     lr: float = 0.0006
     """Adam's learning rate."""
     decay: float = 0.95
-    """Of the baseline, which all replicas share: a moving average of the rewards."""
+    """Decay of the baseline, a moving average of the rewards that all replicas share."""
     entropy: float = 0.0
-    """Weight of the mean entropy of a decision, in nats: see `nasgym.agents.reinforce`."""
+    """Weight of the mean entropy of a decision, in nats: see `ReinforceSettings`."""
     standardise: bool = False
-    """Whether advantages are divided by their spread."""
+    """Whether to divide advantages by their spread."""
     hidden: int = 35
     """Units of each LSTM layer."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("shards", "replicas", "batch", "accumulate", "hosts", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be from 1, not {getattr(self, name)}")
@@ -70,30 +79,30 @@ class Settings:
             raise ValueError(f"placement {self.placement!r} is none of {', '.join(PLACEMENTS)}")
 
 
-PRESETS: Mapping[str, Settings] = {
-    "paper": Settings(),
-    "short": Settings(lr=0.02, decay=0.9, entropy=0.5, standardise=True),
-    "paper-cifar10": Settings(shards=20, replicas=100, batch=8),
-    "paper-ptb": Settings(shards=20, replicas=400, batch=1, accumulate=10, lr=0.0005),
+PRESETS: Mapping[str, AsynchronousSettings] = {
+    "paper": AsynchronousSettings(),
+    "short": AsynchronousSettings(lr=0.02, decay=0.9, entropy=0.5, standardise=True),
+    "paper-cifar10": AsynchronousSettings(shards=20, replicas=100, batch=8),
+    "paper-ptb": AsynchronousSettings(shards=20, replicas=400, batch=1, accumulate=10, lr=0.0005),
 }
-"""Settings by name: the paper's controller, that of short searches (see
+"""Settings by name: the paper's controller, that of short searches (see `PRESETS` in
 `nasgym.agents.reinforce.reinforce`), and the paper's two experiments (sections 4.1 and 4.2)."""
 
 
 @dataclass
-class Seat:
-    """What is known of a replica between what it is asked."""
+class ReplicaState:
+    """What the agent knows about a replica; replicas themselves keep nothing between requests."""
 
     generator: str
     """The state of its random generator."""
     samples: int = 0
-    """How often it has sampled."""
+    """Number of times it has sampled."""
     version: int = 0
-    """The version of the parameters that it read when it sampled last."""
+    """Version of the parameters with which it sampled last."""
     strings: dict[int, Tokens] = field(default_factory=dict)
-    """Its strings by the numbers of their proposals; none if it is free to sample."""
+    """Its strings by the numbers of their proposals; empty if it is free to sample."""
     rewards: dict[int, float] = field(default_factory=dict)
-    """Those of its children that are trained."""
+    """Rewards of its trained children, by the numbers of their proposals."""
 
     @property
     def complete(self) -> bool:
@@ -101,50 +110,85 @@ class Seat:
         return len(self.rewards) == len(self.strings)
 
 
-class ReinforceAsync(Agent):
-    """Sample with many replicas, and update whenever one of them has all its children."""
+class ReinforceAsync(PresetAgent[AsynchronousSettings]):
+    """Sample with many replicas; update when all children of one replica are trained."""
 
     in_waves = False
 
-    def __init__(self, seed: int = 0, *, preset: str = "paper", **options: Any) -> None:
-        """`preset` is a name in `PRESETS`; `options` are fields of `Settings` and override it."""
-        if preset not in PRESETS:
-            raise ValueError(f"preset {preset!r} is none of {', '.join(PRESETS)}")
-        self.settings = with_options(PRESETS[preset], options, "reinforce_async")
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        preset: str = AUTO,
+        shards: int | None = None,
+        replicas: int | None = None,
+        batch: int | None = None,
+        accumulate: int | None = None,
+        placement: str | None = None,
+        hosts: int | None = None,
+        lr: float | None = None,
+        decay: float | None = None,
+        entropy: float | None = None,
+        standardise: bool | None = None,
+        hidden: int | None = None,
+    ) -> None:
+        """`preset` is "auto" or a name in `PRESETS`; see `PresetAgent`.
+
+        The other options override the preset's values and are documented in
+        `AsynchronousSettings`; None keeps the preset's value.
+        """
+        options = {
+            "shards": shards,
+            "replicas": replicas,
+            "batch": batch,
+            "accumulate": accumulate,
+            "placement": placement,
+            "hosts": hosts,
+            "lr": lr,
+            "decay": decay,
+            "entropy": entropy,
+            "standardise": standardise,
+            "hidden": hidden,
+        }
         self.seed = seed
         self._server: ParameterServer | None = None
-        self._forget()
+        self._replicas: list[Actor] = []
+        super().__init__(PRESETS, preset, options)
 
-    def _forget(self) -> None:
-        """Be as before the first proposal."""
-        self._end()
+    def _use(self, preset: str) -> None:
+        super()._use(preset)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Return to the state before the first proposal."""
+        self._close_actors()
         self.advantages = Advantages(self.settings.decay, self.settings.standardise)
-        # The first replica draws what `reinforce` would.
+        # The first replica draws the same strings as `reinforce`.
         seeds: list[int | list[int]] = [self.seed]
         seeds += [[self.seed, number] for number in range(1, self.settings.replicas)]
         generators = [np.random.default_rng(each) for each in seeds]
-        self.seats = [Seat(generator_state(each).decode()) for each in generators]
+        self.replica_states = [ReplicaState(generator_state(each).decode()) for each in generators]
         self._saved: bytes | None = None
         self._logged: deque[Update] = deque()
         self._entropy: list[tuple[int, float]] = []
 
-    def _end(self) -> None:
-        """End the actors, and what they hold with them."""
+    def _close_actors(self) -> None:
+        """End the actors; what they hold is lost."""
         if self._server is not None:
             for actor in (*self._server.shards, *self._replicas):
                 actor.close()
         self._server = None
-        self._replicas: list[Actor] = []
+        self._replicas = []
 
     # The search -------------------------------------------------------------------------------
 
     def search(self, env: Any, budget: int) -> None:
         """Keep all workers busy until `budget` children are finished.
 
-        An actor that is lost, with whatever it held, costs nothing that was trained: what it knew
-        is computed again from the archive while children go on being trained. Raises ActorLost if
-        that happens again and again.
+        If an actor is lost, no trained child is: its contents are recomputed from the archive while
+        children continue to train. Raises ActorLost if actors are lost again and again.
         """
+        self._choose_preset(budget)
         env = env.unwrapped
         first = env.trials, env.proposals
         losses = 0
@@ -158,12 +202,12 @@ class ReinforceAsync(Agent):
                 losses = losses + 1 if env.trials == before else 1
                 if losses == LOSSES_IN_A_ROW:
                     raise
-                self._forget()
+                self._reset()
                 if not resume(self, env):
                     env.resume(*first)
 
     def _begin(self, env: Any) -> None:
-        """Place the actors, and have them know what was saved."""
+        """Place the actors and load the saved state into them."""
         if self._server is not None:
             return
         chosen, space = self.settings, env.base_space
@@ -192,13 +236,13 @@ class ReinforceAsync(Agent):
             env.checkpoint(self.state)
 
     def _sample(self, env: Any, budget: int) -> bool:
-        """Have free replicas sample, as many as workers wait for; return whether any did."""
+        """Let free replicas sample for the idle workers; return whether any did."""
         server = self.server
         shares = self._shares(env, budget)
         asked = [
             {
-                "values": written(server.values),
-                "generator": self.seats[number].generator,
+                "values": encode_arrays(server.values),
+                "generator": self.replica_states[number].generator,
                 "count": count,
                 "layers": env.space.layers,
             }
@@ -207,23 +251,24 @@ class ReinforceAsync(Agent):
         answers = gather(self._replicas, "sample", asked)
         with env.gathering():
             for number, answer in zip(shares, answers, strict=True):
-                seat = self.seats[number]
+                state = self.replica_states[number]
                 strings = [tuple(tokens) for tokens in answer["strings"]]
                 proposals = env.submit(strings, replica=number, version=server.version)
-                seat.generator, seat.version = answer["generator"], server.version
-                seat.samples += 1
-                seat.strings, seat.rewards = dict(zip(proposals, strings, strict=True)), {}
+                state.generator, state.version = answer["generator"], server.version
+                state.samples += 1
+                state.strings, state.rewards = dict(zip(proposals, strings, strict=True)), {}
         return bool(shares)
 
     def _shares(self, env: Any, budget: int) -> dict[int, int]:
-        """Return how many strings each replica that is to sample now is to sample.
+        """Return the number of strings to sample, by replica.
 
-        A resumed search follows the archive; else those that have sampled least come first.
+        A resumed search follows the archive; otherwise the replicas with the fewest samples come
+        first.
         """
         if again := env.expected():
             return {again[0].origin.replica: len(again)}
-        free = [number for number, seat in enumerate(self.seats) if not seat.strings]
-        free.sort(key=lambda number: self.seats[number].samples)
+        free = [number for number, state in enumerate(self.replica_states) if not state.strings]
+        free.sort(key=lambda number: self.replica_states[number].samples)
         idle, left = env.idle, budget - env.trials - env.under_way
         shares = {}
         for number in free:
@@ -234,43 +279,45 @@ class ReinforceAsync(Agent):
         return shares
 
     def _learn(self, env: Any, trials: Sequence[Trial]) -> None:
-        """Take in trials, and update the parameters for each replica that has all of its own."""
+        """Record trials; update the parameters for each replica whose children are all trained."""
         complete: list[tuple[int, Trial]] = []
         for trial, reward in zip(trials, rewards_of(trials), strict=True):
             if trial.origin is None or trial.origin.replica is None:
-                raise ReplayError(f"trial {trial.number} is of no replica: another agent's")
-            seat = self.seats[trial.origin.replica]
-            seat.rewards[trial.origin.proposal] = reward
-            if seat.complete:
+                raise ReplayError(
+                    f"trial {trial.number} belongs to no replica: another agent proposed it"
+                )
+            state = self.replica_states[trial.origin.replica]
+            state.rewards[trial.origin.proposal] = reward
+            if state.complete:
                 complete.append((trial.origin.replica, trial))
-        asked = [self._question(self.seats[number]) for number, _ in complete]
+        asked = [self._gradient_request(self.replica_states[number]) for number, _ in complete]
         answers = gather(self._replicas, "gradient", asked)
         for (number, last), answer in zip(complete, answers, strict=True):
             self._log(env, number)
-            self.server.apply(read(answer["gradient"]))
-            self.seats[number].strings = {}
+            self.server.apply(decode_arrays(answer["gradient"]))
+            self.replica_states[number].strings = {}
             self._entropy.append((last.number + 1, answer["entropy"]))
-        self.server.forget({seat.version for seat in self.seats if seat.strings})
+        self.server.forget_others({each.version for each in self.replica_states if each.strings})
 
-    def _question(self, seat: Seat) -> dict[str, Any]:
-        """Return what the replica is asked now that all its children are trained."""
-        rewards = [seat.rewards[number] for number in seat.strings]
+    def _gradient_request(self, state: ReplicaState) -> dict[str, Any]:
+        """Return the arguments of `Replica.gradient` for a replica's trained children."""
+        rewards = [state.rewards[number] for number in state.strings]
         return {
-            "values": written(self.server.versions[seat.version]),
-            "strings": list(seat.strings.values()),
-            "advantages": self.advantages.of(rewards).tolist(),
+            "values": encode_arrays(self.server.versions[state.version]),
+            "strings": list(state.strings.values()),
+            "advantages": self.advantages.update(rewards).tolist(),
         }
 
     def _log(self, env: Any, number: int) -> None:
-        """Note in the archive what is about to be applied, or check that it was noted before."""
-        seat = self.seats[number]
-        rewards = [seat.rewards[proposal] for proposal in seat.strings]
+        """Log an update before it is applied; in a replay, compare it with the log."""
+        state = self.replica_states[number]
+        rewards = [state.rewards[proposal] for proposal in state.strings]
         update = Update(
             replica=number,
-            read=seat.version,
+            read=state.version,
             made=self.server.version + 1,
             reward=sum(rewards) / len(rewards),
-            proposals=tuple(seat.strings),
+            proposals=tuple(state.strings),
         )
         if not self._logged:
             env.archive.log([update])
@@ -280,15 +327,13 @@ class ReinforceAsync(Agent):
                 f"archive made with another seed or version?"
             )
 
-    # What it knows ----------------------------------------------------------------------------
+    # The state --------------------------------------------------------------------------------
 
     @property
     def server(self) -> ParameterServer:
         """Return the parameter server of the search."""
         if self._server is None:
-            raise RuntimeError(
-                "search first: the controller is made for the space that is searched"
-            )
+            raise RuntimeError("search first: the controller depends on the space that is searched")
         return self._server
 
     def entropy(self) -> list[tuple[int, float]]:
@@ -296,22 +341,24 @@ class ReinforceAsync(Agent):
         return list(self._entropy)
 
     def state(self) -> bytes | None:
-        """Return parameters in all versions needed, Adam's moments, averages and seats."""
+        """Return the needed versions of parameters, Adam's moments, averages and replica states."""
         if self._server is None:
             return self._saved
         state = {
             "server": self._server.state(),
             "advantages": self.advantages.state(),
-            "seats": [vars(seat) for seat in self.seats],
+            "seats": [vars(each) for each in self.replica_states],
             "entropy": self._entropy,
+            **self._preset_state(),
         }
         return packed(state)
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned."""
+        """Load what `state` returned."""
         known = unpacked(state)
-        self._forget()
+        self._restore_preset(known)
+        self._reset()
         self.advantages.restore(known["advantages"])
-        self.seats = [Seat(**seat) for seat in known["seats"]]
+        self.replica_states = [ReplicaState(**each) for each in known["seats"]]
         self._entropy = list(known["entropy"])
         self._saved = state

@@ -1,9 +1,9 @@
 """The parameter server and its replicas (Zoph & Le 2017, section 3.2; Dean et al. 2012).
 
-A *shard* holds a part of the controller's parameters, and what Adam remembers of them; no two hold
-the same. A *replica* samples strings, and turns their rewards into a gradient, with the parameters
-as it has read them. Both are actors (`nasgym.execution.actors`): what they are asked and answer is plain
-data, in which an array is a string of base64.
+A *shard* holds a part of the controller's parameters and Adam's moments for them; shards do not
+overlap. A *replica* samples strings and computes the gradient of their rewards, with the parameters
+that it was sent. Both are actors (`nasgym.execution.actors`): requests and answers are plain data,
+in which an array is a base64 string.
 """
 
 import base64
@@ -25,58 +25,58 @@ from nasgym.spaces.base import SearchSpace
 Array = NDArray[np.float32]
 
 Values = Sequence[Array]
-"""The values of parameters, one flat array for each."""
+"""Values of all parameters, one flat array for each."""
 
 Gradient = Sequence[Array | None]
-"""The gradient of each parameter; None of one that had no part in the result."""
+"""Gradient of each parameter; None for a parameter that did not contribute."""
 
 
-def written(arrays: Gradient) -> list[str | None]:
-    """Return arrays as plain data."""
+def encode_arrays(arrays: Gradient) -> list[str | None]:
+    """Return arrays as base64 strings."""
     return [
         None if array is None else base64.b64encode(array.tobytes()).decode() for array in arrays
     ]
 
 
-def read(data: Sequence[str | None]) -> list[Array | None]:
-    """Return what `written` was given; the arrays cannot be written to."""
+def decode_arrays(data: Sequence[str | None]) -> list[Array | None]:
+    """Return the arrays, read-only, that `encode_arrays` encoded."""
     return [None if one is None else np.frombuffer(base64.b64decode(one), "<f4") for one in data]
 
 
 class Shard:
-    """Some of the parameters, and the optimiser that changes them."""
+    """A part of the parameters, and its optimiser."""
 
     def __init__(self, lr: float) -> None:
-        """Have Adam follow gradients at a rate of `lr`; `load` gives it parameters."""
+        """`lr` is Adam's learning rate; `load` sets the parameters."""
         self.lr = lr
 
     def load(self, values: Sequence[str], adam: str | None = None) -> None:
-        """Hold these values, with the optimiser as `state` told, or at its beginning."""
-        arrays = [torch.tensor(array) for array in read(values) if array is not None]
+        """Set the values, and the optimiser to what `state` returned or to its initial state."""
+        arrays = [torch.tensor(array) for array in decode_arrays(values) if array is not None]
         self._parameters = [torch.nn.Parameter(array) for array in arrays]
         self._adam = torch.optim.Adam(self._parameters, self.lr, fused=True)
         if adam is not None:
             self._adam.load_state_dict(unpacked(base64.b64decode(adam)))
 
     def apply(self, gradient: Sequence[str | None]) -> list[str | None]:
-        """Make a step along its part of a gradient; return its parameters after that."""
-        for parameter, array in zip(self._parameters, read(gradient), strict=True):
-            # A copy, which is aligned; what has no gradient is not touched, as by any optimiser.
+        """Apply this shard's part of a gradient; return the updated parameters."""
+        for parameter, array in zip(self._parameters, decode_arrays(gradient), strict=True):
+            # A copy, because torch aligns it. Adam leaves parameters without a gradient unchanged.
             parameter.grad = None if array is None else torch.tensor(array)
         with one_thread():
             self._adam.step()
-        return written([parameter.detach().numpy() for parameter in self._parameters])
+        return encode_arrays([parameter.detach().numpy() for parameter in self._parameters])
 
     def state(self) -> str:
-        """Return what the optimiser remembers."""
+        """Return the optimiser's state."""
         return base64.b64encode(packed(self._adam.state_dict())).decode()
 
 
 class Replica:
-    """A replica of the controller: it holds nothing that is not told it, so none is ever missed."""
+    """A replica of the controller. Requests carry all its state, so a lost one loses nothing."""
 
     def __init__(self, space: SearchSpace, hidden: int, entropy: float) -> None:
-        """Be a controller of `space` with that many units; `entropy` is the weight of it."""
+        """Create a controller of `space`; `entropy` is the weight of the entropy."""
         self.controller = Controller(space, hidden=hidden)
         self.entropy = entropy
         self._with_layers = lru_cache(maxsize=None)(space.with_layers)
@@ -84,7 +84,7 @@ class Replica:
     def sample(
         self, values: Sequence[str], generator: str, count: int, layers: int | None
     ) -> dict[str, Any]:
-        """Return `count` "strings" of the space at that depth, and the "generator" after them."""
+        """Return `count` "strings" at the depth `layers`, and the new "generator" state."""
         self._load(values)
         rng = generator_from(generator.encode())
         space = None if layers is None else self._with_layers(layers)
@@ -95,7 +95,7 @@ class Replica:
     def gradient(
         self, values: Sequence[str], strings: Sequence[Sequence[int]], advantages: Sequence[float]
     ) -> dict[str, Any]:
-        """Return the "gradient" to follow downwards, and the mean "entropy" of a decision."""
+        """Return the "gradient" of the loss, and the mean "entropy" of a decision."""
         self._load(values)
         with one_thread():
             log_prob, entropy = self.controller.score([tuple(tokens) for tokens in strings])
@@ -105,11 +105,13 @@ class Replica:
             (-objective).backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in self.controller.parameters()]
         flat = [None if one is None else one.flatten().numpy() for one in gradients]
-        return {"gradient": written(flat), "entropy": entropy.mean().item()}
+        return {"gradient": encode_arrays(flat), "entropy": entropy.mean().item()}
 
     def _load(self, values: Sequence[str]) -> None:
         with torch.no_grad():
-            for parameter, array in zip(self.controller.parameters(), read(values), strict=True):
+            for parameter, array in zip(
+                self.controller.parameters(), decode_arrays(values), strict=True
+            ):
                 parameter.copy_(torch.tensor(array).view_as(parameter))
 
 
@@ -117,7 +119,7 @@ class ParameterServer:
     """The parameters of a controller, held by shards, in versions numbered from 0."""
 
     def __init__(self, shards: Sequence[Actor], values: Values, accumulate: int = 1) -> None:
-        """Share `values` out to the shards; every `accumulate` gradients make a version.
+        """Distribute `values` over the shards; every `accumulate` gradients make a version.
 
         Raises ValueError if there are more shards than parameters.
         """
@@ -128,10 +130,10 @@ class ParameterServer:
         self.accumulate = accumulate
         self.version = 0
         self.versions: dict[int, Values] = {0: values}
-        """Values that may still be asked for: see `forget`."""
+        """Values by version: the newest and those that replicas still need."""
         self.pending: list[Gradient] = []
-        """Gradients that are no version yet."""
-        self.parts = parts([len(array) for array in values], len(shards))
+        """Gradients that are not applied yet."""
+        self.parts = partition([len(array) for array in values], len(shards))
         self._load([None] * len(shards))
 
     @property
@@ -140,27 +142,29 @@ class ParameterServer:
         return self.versions[self.version]
 
     def apply(self, gradient: Gradient) -> None:
-        """Take in a gradient; the mean of enough of them makes the next version."""
+        """Add a gradient; the mean of `accumulate` gradients makes the next version."""
         self.pending.append(gradient)
         if len(self.pending) < self.accumulate:
             return
         whole, self.pending = _mean(self.pending), []
         for shard, part in zip(self.shards, self.parts, strict=True):
-            shard.ask("apply", gradient=written([_cut(whole[i], a, b) for i, a, b in part]))
+            shard.ask("apply", gradient=encode_arrays([_cut(whole[i], a, b) for i, a, b in part]))
         values = [np.empty_like(array) for array in self.values]
         for shard, part in zip(self.shards, self.parts, strict=True):
-            for (index, start, stop), array in zip(part, read(shard.answer()), strict=True):
+            for (index, start, stop), array in zip(
+                part, decode_arrays(shard.answer()), strict=True
+            ):
                 values[index][start:stop] = array
         self.version += 1
         self.versions[self.version] = values
 
-    def forget(self, kept: set[int]) -> None:
-        """Forget the values of all versions but the newest and those `kept`."""
+    def forget_others(self, kept: set[int]) -> None:
+        """Drop the values of all versions except the newest and `kept`."""
         kept = kept | {self.version}
         self.versions = {version: self.versions[version] for version in kept}
 
     def state(self) -> dict[str, Any]:
-        """Return all of it, for `restore`."""
+        """Return versions, pending gradients and optimisers, for `restore`."""
         for shard in self.shards:
             shard.ask("state")
         return {
@@ -171,10 +175,10 @@ class ParameterServer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned; ValueError if it is of another number of shards."""
+        """Load what `state` returned; ValueError if it has another number of shards."""
         if len(state["adam"]) != len(self.shards):
             raise ValueError(
-                f"the state is of {len(state['adam'])} shards, not {len(self.shards)}: the number "
+                f"the state has {len(state['adam'])} shards, not {len(self.shards)}: the number "
                 f"cannot change in a run"
             )
         self.version = state["version"]
@@ -184,16 +188,16 @@ class ParameterServer:
 
     def _load(self, adam: Sequence[str | None]) -> None:
         for shard, part, state in zip(self.shards, self.parts, adam, strict=True):
-            values = written([self.values[index][start:stop] for index, start, stop in part])
+            values = encode_arrays([self.values[index][start:stop] for index, start, stop in part])
             shard.ask("load", values=values, adam=state)
         for shard in self.shards:
             shard.answer()
 
 
-def parts(sizes: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:
-    """Cut parameters of these sizes into `shards` equal parts, to one element.
+def partition(sizes: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:
+    """Cut parameters of these sizes into `shards` parts whose sizes differ by one at most.
 
-    A part lists (index of the parameter, first element, end): a few slices, and none empty.
+    A part is a list of slices (index of the parameter, first element, end), none empty.
     """
     total = sum(sizes)
     ends = [total * (shard + 1) // shards for shard in range(shards)]
@@ -214,14 +218,14 @@ def parts(sizes: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]
 
 
 def _mean(gradients: Sequence[Gradient]) -> Gradient:
-    """Return the mean; the paper does not say whether it is a mean or a sum."""
+    """Return the mean gradient; the paper does not say whether it is a mean or a sum."""
     if len(gradients) == 1:
         return gradients[0]
     return [_mean_of(arrays) for arrays in zip(*gradients, strict=True)]
 
 
 def _mean_of(arrays: Sequence[Array | None]) -> Array | None:
-    """Return the mean of the gradients of one parameter; what has none counts as zero."""
+    """Return the mean of the gradients of one parameter; None counts as zero."""
     known = [array for array in arrays if array is not None]
     if not known:
         return None

@@ -1,9 +1,9 @@
 """Stable-Baselines3's algorithms as agents: rollouts of whole episodes, resumed bit for bit.
 
-An episode pays once, at its end, so nothing is discounted (gamma and lambda 1), and a rollout holds
-whole waves of episodes, the last of which no value function has to complete. At such a boundary the
-weights, the optimiser, the averages that rewards are standardised with, and the three global random
-generators, which SB3 draws from, are the whole state of an on-policy algorithm.
+An episode has one reward, at its end, so gamma and lambda are 1. A rollout holds whole waves of
+episodes, so no value function has to estimate the rest of an episode. Between rollouts the whole
+state of an on-policy algorithm is its weights, its optimiser, the averages that standardise the
+rewards, and the three global random generators that SB3 draws from.
 """
 
 import inspect
@@ -12,7 +12,6 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 import sb3_contrib
 import stable_baselines3 as sb3
@@ -24,34 +23,44 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nasgym.agents.base import Agent
 from nasgym.agents.sb3.dqn import IndependentDQN
-from nasgym.agents.sb3.vec_env import LockStep, Standardised
+from nasgym.agents.sb3.vec_env import NASVecEnv, RewardStandardiser
+from nasgym.agents.settings import check_type
 from nasgym.agents.torch_state import FOREIGN_STATE, packed, unpacked
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.options import did_you_mean
 
 Options = Mapping[str, Any]
 
-DECIDED = {
-    *("self", "options", "policy", "env", "n_steps", "train_freq"),
-    *("exploration_fraction", "_init_setup_model"),
+NO_OPTIONS = {
+    *("policy", "env", "seed", "n_steps", "train_freq", "exploration_fraction"),
+    "_init_setup_model",
 }
-"""What constructors take and no option may say: it is decided here, or means steps of a budget."""
+"""Arguments of the algorithms' constructors that are set here or depend on a number of steps."""
 
 ONE_REWARD: Options = {"gamma": 1.0, "gae_lambda": 1.0, "ent_coef": 0.01}
-"""Settings of on-policy algorithms that suit one reward, at the end."""
+"""Options of on-policy algorithms for episodes with one reward, at the end."""
 
 
 class StableBaselines(Agent):
-    """An algorithm of SB3 or sb3-contrib on standardised rewards."""
+    """An algorithm of SB3 or sb3-contrib, trained on standardised rewards."""
 
     algorithm: ClassVar[type[BaseAlgorithm]]
     """The class of the algorithm."""
     policy: ClassVar[str] = "MlpPolicy"
-    """The algorithm's name for its networks."""
+    """SB3's name of the policy networks."""
     defaults: ClassVar[Options]
-    """Options in which we differ from the algorithm."""
+    """Our defaults where they differ from the algorithm's."""
     children_per_update: int = 24
-    """Children a rollout holds, rounded up to whole waves of the environment."""
+    """Children in a rollout, rounded up to whole waves of the environment."""
+
+    __signature__: ClassVar[inspect.Signature]
+    """Shown by help() and editors instead of `options`."""
+
+    def __init_subclass__(cls) -> None:
+        """Set the signature of an agent that has an algorithm."""
+        super().__init_subclass__()
+        if hasattr(cls, "algorithm"):
+            cls.__signature__ = cls._signature()
 
     def __init__(
         self,
@@ -61,16 +70,20 @@ class StableBaselines(Agent):
         decay: float = 0.98,
         **options: Any,
     ) -> None:
-        """`options` go to the algorithm's constructor and override the defaults.
+        """`options` go to the algorithm's constructor; see the signature of the class.
 
-        `decay` is that of the averages which rewards are standardised with, from child to child.
-        Raises ValueError for an option that there is not.
+        `decay` applies at each child to the averages that standardise rewards. Raises ValueError
+        for an unknown option.
         """
         self._check_names(options)
-        networks = {**self.defaults.get("policy_kwargs", {}), **options.get("policy_kwargs", {})}
+        networks = options.get("policy_kwargs") or {}
+        check_type("policy_kwargs", networks, dict)
+        networks = {**self.defaults.get("policy_kwargs", {}), **networks}
         self.options = {**self.defaults, **options, "policy_kwargs": networks}
         if children_per_update is not None:
             self.children_per_update = children_per_update
+        check_type("children_per_update", self.children_per_update, int)
+        check_type("decay", decay, float)
         if self.children_per_update < 1 or not 0 <= decay < 1:
             raise ValueError(
                 f"children_per_update must be from 1 and decay in [0, 1), "
@@ -81,12 +94,12 @@ class StableBaselines(Agent):
         self.model: BaseAlgorithm | None = None
 
     def search(self, env: Any, budget: int) -> None:
-        """Collect rollouts of whole episodes, learn from each, save, until the budget is spent."""
+        """Collect rollouts of whole episodes, learn from each and save, within the budget."""
         env = env.unwrapped
-        vec_env = LockStep(env) if isinstance(env, NASVectorEnv) else DummyVecEnv([lambda: env])
+        vec_env = NASVecEnv(env) if isinstance(env, NASVectorEnv) else DummyVecEnv([lambda: env])
         env.reset()
         saved = self.state()
-        model = self.build(Standardised(vec_env, self.decay), self._steps(env))
+        model = self.build(RewardStandardiser(vec_env, self.decay), self._steps(env))
         if saved is not None:
             _load(model, saved)
         self.model = model
@@ -97,7 +110,7 @@ class StableBaselines(Agent):
                 env.checkpoint(self.state)
 
     def _steps(self, env: Any) -> int:
-        """Return the steps of the next rollout: it ends where episodes get longer, so all fit."""
+        """Return the steps of the next rollout, which ends before episodes get longer."""
         children = self.children_per_update
         if env.grow_by:
             children = min(children, env.grow_every - env.trials % env.grow_every)
@@ -105,15 +118,15 @@ class StableBaselines(Agent):
         return int(waves * env.episode_length)
 
     @abstractmethod
-    def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
-        """Return the algorithm on `env`, with `steps` steps of each environment in a rollout."""
+    def build(self, env: RewardStandardiser, steps: int) -> BaseAlgorithm:
+        """Create the algorithm on `env`, with `steps` steps of each environment in a rollout."""
 
     @abstractmethod
     def align(self, model: Any, steps: int) -> None:
-        """Let the next rollout hold `steps` steps: as the ceiling grows, episodes do."""
+        """Set the length of the next rollout: episodes get longer as the ceiling grows."""
 
-    def made(self, env: Standardised, **sizes: Any) -> Any:
-        """Return the algorithm with all options; ValueError for a value that it does not take."""
+    def create(self, env: RewardStandardiser, **sizes: Any) -> Any:
+        """Create the algorithm with all options; raise ValueError for a value it rejects."""
         options = {"device": "cpu", **self.options, **sizes}
         try:
             return self.algorithm(self.policy, env, seed=self.seed, **options)
@@ -121,30 +134,52 @@ class StableBaselines(Agent):
             words = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise ValueError(f"{type(self).__name__} does not take {words}: {error}") from error
 
+    @classmethod
+    def _signature(cls) -> inspect.Signature:
+        """Return the agent's own options and those of its algorithm, with our defaults.
+
+        The default batch_size of on-policy algorithms, None, is a whole rollout.
+        """
+        own = {"device": "cpu", "batch_size": None, "children_per_update": cls.children_per_update}
+        defaults = {**own, **cls.defaults}
+        parameters: dict[str, inspect.Parameter] = {}
+        for constructor in (cls.__init__, StableBaselines.__init__, cls.algorithm.__init__):
+            for name, parameter in inspect.signature(constructor).parameters.items():
+                if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                    parameters.setdefault(name, parameter)
+        options = [
+            parameter.replace(
+                kind=inspect.Parameter.KEYWORD_ONLY,
+                default=defaults.get(name, parameter.default),
+            )
+            for name, parameter in parameters.items()
+            if name not in NO_OPTIONS
+        ]
+        return inspect.Signature([parameters["seed"], *options])
+
     def _check_names(self, options: Options) -> None:
-        constructors = StableBaselines.__init__, type(self).__init__, self.algorithm.__init__
-        known = {name for each in constructors for name in inspect.signature(each).parameters}
+        known = sorted(inspect.signature(type(self)).parameters)
         for name in options:
-            if name not in known - DECIDED:
-                hint = did_you_mean(name, sorted(known - DECIDED))
+            if name not in known:
+                hint = did_you_mean(name, known)
                 raise ValueError(f"{type(self).__name__} has no option {name!r}{hint}")
 
 
 class OnPolicy(StableBaselines):
-    """An algorithm that learns from a rollout and forgets it."""
+    """An algorithm that learns from each rollout once and discards it."""
 
     batched: ClassVar[bool] = True
-    """Whether a rollout is learned in batches, by default in one."""
+    """Whether the algorithm splits a rollout into batches; by default one batch."""
 
     _restored: bytes | None = None
 
-    def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
-        """Return the algorithm on `env`, with `steps` steps of each environment in a rollout."""
-        model: BaseAlgorithm = self.made(env, **self._sizes(steps, env.num_envs))
+    def build(self, env: RewardStandardiser, steps: int) -> BaseAlgorithm:
+        """Create the algorithm on `env`, with `steps` steps of each environment in a rollout."""
+        model: BaseAlgorithm = self.create(env, **self._sizes(steps, env.num_envs))
         return model
 
     def align(self, model: Any, steps: int) -> None:
-        """Let rollouts hold `steps` steps; the buffer makes its arrays anew for each."""
+        """Set the length of rollouts; the buffer allocates its arrays at each reset."""
         for name, size in self._sizes(steps, model.n_envs).items():
             setattr(model, name, size)
         buffer = model.rollout_buffer
@@ -153,18 +188,22 @@ class OnPolicy(StableBaselines):
             buffer.hidden_state_shape = (steps, *buffer.hidden_state_shape[1:])
 
     def state(self) -> bytes | None:
-        """Return weights, optimiser, averages and random generators."""
+        """Return weights, optimiser, averages and random generators; None before a search."""
         return self._restored if self.model is None else _dump(self.model)
 
     def restore(self, state: bytes) -> None:
-        """Go back to what `state` returned, at the next `search`."""
+        """Load what `state` returned, at the next `search`."""
         self._restored = state
 
     def _sizes(self, steps: int, num_envs: int) -> dict[str, int]:
-        """Return the size of a rollout and of the batches it is learned in."""
+        """Return the sizes of a rollout and of its batches, as the algorithm's attributes."""
         if not self.batched:
             return {"n_steps": steps}
-        return {"n_steps": steps, "batch_size": self.options.get("batch_size", steps * num_envs)}
+        batch_size = self.options.get("batch_size")
+        return {
+            "n_steps": steps,
+            "batch_size": steps * num_envs if batch_size is None else batch_size,
+        }
 
 
 class PPO(OnPolicy):
@@ -184,19 +223,19 @@ class A2C(OnPolicy):
 
 
 class MaskablePPO(OnPolicy):
-    """Proximal policy optimisation that draws legal actions only."""
+    """Proximal policy optimisation that samples legal actions only."""
 
     algorithm = sb3_contrib.MaskablePPO
     defaults: ClassVar[Options] = PPO.defaults
 
 
 class OneHot(FlattenExtractor):
-    """One-hot tokens, as many as a plain int says: torch's LSTM takes no integer of numpy's."""
+    """One-hot tokens, counted by a plain int: torch's LSTM rejects numpy's integers."""
 
-    def __init__(self, observation_space: gym.Space[Any]) -> None:
-        """Flatten what is observed."""
-        super().__init__(observation_space)
-        self._features_dim = int(self._features_dim)
+    @property
+    def features_dim(self) -> int:
+        """The number of features."""
+        return int(super().features_dim)
 
 
 class RecurrentPPO(OnPolicy):
@@ -211,10 +250,10 @@ class RecurrentPPO(OnPolicy):
 
 
 class DQN(StableBaselines):
-    """Deep Q-learning from whole returns, since there is nothing to bootstrap before the end.
+    """Deep Q-learning from whole returns: there is no reward to bootstrap from before the end.
 
-    What it learns from is every episode so far: it saves no state (`state()` is None) and is
-    resumed by replaying the archive, learning included. Each `search` begins anew.
+    It learns from all episodes so far, so it saves no state (`state()` is None) and is resumed by
+    replaying the archive, including the learning. Each `search` starts from the beginning.
     """
 
     algorithm = IndependentDQN
@@ -229,28 +268,30 @@ class DQN(StableBaselines):
     children_per_update = 8
 
     def __init__(self, seed: int = 0, *, exploration_children: int = 100, **options: Any) -> None:
-        """Let the share of random tokens fall linearly over `exploration_children` children.
+        """The exploration rate falls linearly over `exploration_children` children.
 
-        It does not depend on the budget, which may grow. The other options are as everywhere.
+        It does not depend on the budget, which may grow.
         """
         super().__init__(seed, **options)
+        check_type("exploration_children", exploration_children, int)
         if exploration_children < 1:
             raise ValueError(f"exploration_children must be from 1, not {exploration_children}")
         self.exploration_children = exploration_children
 
-    def build(self, env: Standardised, steps: int) -> BaseAlgorithm:
-        """Return the algorithm on `env`, with `steps` steps of each environment in a rollout."""
+    def build(self, env: RewardStandardiser, steps: int) -> BaseAlgorithm:
+        """Create the algorithm on `env`, with `steps` steps of each environment in a rollout."""
         (longest,) = env.observation_space.shape or ()
-        model: IndependentDQN = self.made(env, train_freq=(steps, "step"), n_steps=longest)
+        model: IndependentDQN = self.create(env, train_freq=(steps, "step"), n_steps=longest)
         model.exploration_children = self.exploration_children
         return model
 
     def align(self, model: Any, steps: int) -> None:
-        """Let rollouts hold `steps` steps."""
+        """Set the length of rollouts."""
         model.train_freq = TrainFreq(steps, TrainFrequencyUnit.STEP)
 
 
 def _dump(model: Any) -> bytes:
+    """Return the state of an algorithm between rollouts."""
     numpy_state: Any = np.random.get_state(legacy=True)
     name, keys, *rest = numpy_state
     return packed(
@@ -259,7 +300,7 @@ def _dump(model: Any) -> bytes:
             "optimizer": model.policy.optimizer.state_dict(),
             "averages": model.env.advantages.state(),
             "num_timesteps": model.num_timesteps,
-            "updates": model._n_updates,
+            "updates": model._n_updates,  # SB3 has no public name for it
             "python": random.getstate(),
             "numpy": [name, keys.tolist(), *rest],
             "torch": torch.get_rng_state(),
@@ -268,7 +309,7 @@ def _dump(model: Any) -> bytes:
 
 
 def _load(model: Any, data: bytes) -> None:
-    """Go back to what `_dump` returned; ValueError, in one line, for what it never would have."""
+    """Load what `_dump` returned; raise ValueError, in one line, for any other data."""
     state = unpacked(data)
     try:
         _restore(model, state)

@@ -1,4 +1,4 @@
-"""The environments as Stable-Baselines3 wants them: in lock-step, and paid in standard units."""
+"""Adapters between this project's environments and Stable-Baselines3."""
 
 import math
 from typing import Any
@@ -11,25 +11,25 @@ from nasgym.agents.advantages import Advantages
 from nasgym.environments.vector import NASVectorEnv
 
 
-class LockStep(VecEnv):
-    """The native vector environment as SB3 wants one: the next wave begins as one ends."""
+class NASVecEnv(VecEnv):
+    """The native vector environment as an SB3 one, which resets itself when a wave ends."""
 
     def __init__(self, envs: NASVectorEnv) -> None:
-        """Step `envs`."""
-        self.envs = envs  # before super: it asks for the render mode
+        """Wrap `envs`."""
+        self.envs = envs  # before super().__init__, which reads the render mode
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         self._actions: Any = None
 
     def reset(self) -> Any:
-        """Start a wave."""
+        """Start a wave; return its observations."""
         return self.envs.reset()[0]
 
     def step_async(self, actions: Any) -> None:
-        """Keep the actions for `step_wait`."""
+        """Store the actions for `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> Any:
-        """Step, and at the end of a wave start the next one."""
+        """Step all environments; at the end of a wave, start the next one."""
         observations, rewards, terminated, _, info = self.envs.step(self._actions)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if terminated.all():
@@ -40,14 +40,14 @@ class LockStep(VecEnv):
         return observations, rewards.astype(np.float32), terminated, infos
 
     def close(self) -> None:
-        """Leave the environment to whoever made it."""
+        """Do nothing: the caller of `search` owns the environment."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute for each environment; there is one object behind all."""
+        """Return an attribute for each environment; all share one object."""
         return [getattr(self.envs, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refuse: nothing about the environments may change in a search."""
+        """Raise AttributeError: the environments must not change during a search."""
         raise AttributeError(f"{attr_name} cannot be set")
 
     def env_method(
@@ -62,23 +62,23 @@ class LockStep(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
-class Standardised(VecEnvWrapper):
-    """Pays every child by how many spreads it is better than the ones before it.
+class RewardStandardiser(VecEnvWrapper):
+    """Replaces each child's reward by its standardised advantage over earlier children.
 
-    Mean and spread are moving averages over children: `advantages`, whose state is what to save.
+    Mean and spread are moving averages over children, held in `advantages`.
     """
 
     def __init__(self, venv: VecEnv, decay: float) -> None:
-        """Pay for the episodes of `venv`; `decay` is the averages', from child to child."""
+        """Wrap `venv`; `decay` applies to the averages at each child."""
         super().__init__(venv)
         self.advantages = Advantages(decay, standardise=True)
 
     def reset(self) -> Any:
-        """Start the environments."""
+        """Reset the environments; return their observations."""
         return self.venv.reset()
 
     def step_wait(self) -> Any:
-        """Step, and put what a finished child is paid in standard units."""
+        """Step, and standardise the rewards of finished children."""
         observations, rewards, ended, infos = self.venv.step_wait()
         if ended.any():
             rewards[ended] = self._standardised(rewards[ended].astype(np.float64))
@@ -88,4 +88,4 @@ class Standardised(VecEnvWrapper):
         for reward in rewards:
             if not math.isfinite(reward):
                 raise ValueError(f"the reward of a child is {reward}: it must be finite")
-        return self.advantages.of(rewards.tolist())
+        return self.advantages.update(rewards.tolist())

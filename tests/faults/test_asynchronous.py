@@ -70,7 +70,7 @@ def test_f30_actors_that_are_killed(tmp_path: Path, scale: Scale, seen: Seen) ->
     again = ReinforceAsync(2, **options)
     again.search(env, budget)
     assert agent.state() == again.state()
-    agent._end()
+    agent._close_actors()
     env.close()
     with closing(Archive(tmp_path / "archive.db", read_only=True)) as archive:
         updates = len(archive.updates())
