@@ -1,23 +1,15 @@
 """Settings of agents: frozen dataclasses whose fields are the agents' options."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from numbers import Integral, Real
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from nasgym.options import check_options, types_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
-
-KINDS: Mapping[Any, tuple[type, str]] = {
-    int: (Integral, "an integer"),
-    float: (Real, "a number"),
-    bool: (Integral, "true or false"),
-    str: (str, "a string"),
-    dict: (dict, "a dict"),
-}
-"""For each annotation: the class that values must have, and its name in error messages."""
 
 
 def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
@@ -26,13 +18,5 @@ def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
 
 
 def check_types(settings: "DataclassInstance") -> None:
-    """Raise ValueError if the value of a field does not have the annotated type."""
-    for field in fields(settings):
-        check_type(field.name, getattr(settings, field.name), field.type)
-
-
-def check_type(name: str, value: object, annotation: Any) -> None:
-    """Raise ValueError if the option `name` does not have the annotated type, a key of `KINDS`."""
-    kind, words = KINDS[annotation]
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} must be {words}, not {value!r}")
+    """Raise InvalidInput if the value of a field does not have the annotated type."""
+    check_options(vars(settings), types_of(type(settings)))

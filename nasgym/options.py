@@ -7,6 +7,7 @@ import os
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Union
 
@@ -115,12 +116,14 @@ def _converted(value: Any, kind: Any) -> Any:
         kinds = [arguments[0]] * len(value) if arguments[-1:] == (...,) else list(arguments)
         items = [_converted(item, each) for item, each in zip(value, kinds, strict=False)]
         return NotImplemented if NotImplemented in items or len(kinds) != len(value) else (*items,)
-    if origin is float and type(value) is int:
-        return value  # as it is: it may be part of a digest
     if origin is str and isinstance(value, os.PathLike):
         return os.fspath(value)
-    if origin in (int, float, bool, str):
+    if origin in (bool, str):
         return value if type(value) is origin else NotImplemented
+    if origin in (int, float) and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)  # also for a float: it may be part of a digest
+    if origin in (int, float):
+        return float(value) if origin is float and isinstance(value, Real) else NotImplemented
     if origin is NoneType:
         return value if value is None else NotImplemented
     if origin in (Mapping, dict):

@@ -29,7 +29,10 @@ from nasgym.agents.reinforce.presets import AUTO, PresetAgent
 from nasgym.agents.settings import check_types
 from nasgym.agents.torch_state import packed, unpacked
 from nasgym.archive import Trial, Update
+from nasgym.environments.env import NASEnv
 from nasgym.environments.replay import ReplayError
+from nasgym.environments.study import Study
+from nasgym.environments.vector import NASVectorEnv
 from nasgym.execution.actor import Actor, ActorLost
 from nasgym.execution.actors import PLACEMENTS, gather, place
 from nasgym.spaces.base import Tokens
@@ -182,35 +185,35 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
 
     # The search -------------------------------------------------------------------------------
 
-    def search(self, env: Any, budget: int) -> None:
+    def search(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Keep all workers busy until `budget` children are finished.
 
         If an actor is lost, no trained child is: its contents are recomputed from the archive while
         children continue to train. Raises ActorLost if actors are lost again and again.
         """
         self._choose_preset(budget)
-        env = env.unwrapped
-        first = env.trials, env.proposals
+        study = env.unwrapped.study
+        first = study.trials, study.proposals
         losses = 0
         while True:
-            before = env.trials
+            before = study.trials
             try:
-                self._begin(env)
-                self._search(env, budget)
+                self._begin(study)
+                self._search(study, budget)
                 return
             except ActorLost:
-                losses = losses + 1 if env.trials == before else 1
+                losses = losses + 1 if study.trials == before else 1
                 if losses == LOSSES_IN_A_ROW:
                     raise
                 self._reset()
-                if not resume(self, env):
-                    env.resume(*first)
+                if not resume(self, study):
+                    study.resume(*first)
 
-    def _begin(self, env: Any) -> None:
+    def _begin(self, study: Study) -> None:
         """Place the actors and load the saved state into them."""
         if self._server is not None:
             return
-        chosen, space = self.settings, env.base_space
+        chosen, space = self.settings, study.ceiling.space
         controller = Controller(space, hidden=chosen.hidden, seed=self.seed)
         values = [one.detach().flatten().numpy() for one in controller.parameters()]
         policy: dict[str, Any] = {
@@ -224,52 +227,53 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
         self._server = ParameterServer(shards, values, chosen.accumulate)
         if self._saved is not None:
             self._server.restore(unpacked(self._saved)["server"])
-        if env.trials < len(env.archive):
-            logged = env.archive.updates(self._server.version)
+        if study.trials < len(study.archive):
+            logged = study.archive.updates(self._server.version)
             self._logged = deque(logged[len(self._server.pending) :])
 
-    def _search(self, env: Any, budget: int) -> None:
-        while env.wants(budget) or env.under_way:
-            if env.wants(budget) and self._sample(env, budget):
+    def _search(self, study: Study, budget: int) -> None:
+        while study.should_submit(budget) or study.in_flight:
+            if study.should_submit(budget) and self._sample(study, budget):
                 continue
-            self._learn(env, env.finished())
-            env.checkpoint(self.state)
+            self._learn(study, study.finished())
+            study.checkpoint(self.state)
 
-    def _sample(self, env: Any, budget: int) -> bool:
+    def _sample(self, study: Study, budget: int) -> bool:
         """Let free replicas sample for the idle workers; return whether any did."""
         server = self.server
-        shares = self._shares(env, budget)
+        shares = self._shares(study, budget)
         asked = [
             {
                 "values": encode_arrays(server.values),
                 "generator": self.replica_states[number].generator,
                 "count": count,
-                "layers": env.space.layers,
+                "layers": study.space.layers,
             }
             for number, count in shares.items()
         ]
         answers = gather(self._replicas, "sample", asked)
-        with env.gathering():
+        with study.gathering():
             for number, answer in zip(shares, answers, strict=True):
                 state = self.replica_states[number]
                 strings = [tuple(tokens) for tokens in answer["strings"]]
-                proposals = env.submit(strings, replica=number, version=server.version)
+                proposals = study.submit(strings, replica=number, version=server.version)
                 state.generator, state.version = answer["generator"], server.version
                 state.samples += 1
                 state.strings, state.rewards = dict(zip(proposals, strings, strict=True)), {}
         return bool(shares)
 
-    def _shares(self, env: Any, budget: int) -> dict[int, int]:
+    def _shares(self, study: Study, budget: int) -> dict[int, int]:
         """Return the number of strings to sample, by replica.
 
         A resumed search follows the archive; otherwise the replicas with the fewest samples come
         first.
         """
-        if again := env.expected():
-            return {again[0].origin.replica: len(again)}
+        due = study.due_proposals()
+        if due and due[0].origin.replica is not None:
+            return {due[0].origin.replica: len(due)}
         free = [number for number, state in enumerate(self.replica_states) if not state.strings]
         free.sort(key=lambda number: self.replica_states[number].samples)
-        idle, left = env.idle, budget - env.trials - env.under_way
+        idle, left = study.idle_workers, budget - study.trials - study.in_flight
         shares = {}
         for number in free:
             if idle > 0 and left > 0:
@@ -278,7 +282,7 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
                 left -= shares[number]
         return shares
 
-    def _learn(self, env: Any, trials: Sequence[Trial]) -> None:
+    def _learn(self, study: Study, trials: Sequence[Trial]) -> None:
         """Record trials; update the parameters for each replica whose children are all trained."""
         complete: list[tuple[int, Trial]] = []
         for trial, reward in zip(trials, rewards_of(trials), strict=True):
@@ -293,7 +297,7 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
         asked = [self._gradient_request(self.replica_states[number]) for number, _ in complete]
         answers = gather(self._replicas, "gradient", asked)
         for (number, last), answer in zip(complete, answers, strict=True):
-            self._log(env, number)
+            self._log(study, number)
             self.server.apply(decode_arrays(answer["gradient"]))
             self.replica_states[number].strings = {}
             self._entropy.append((last.number + 1, answer["entropy"]))
@@ -308,7 +312,7 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
             "advantages": self.advantages.update(rewards).tolist(),
         }
 
-    def _log(self, env: Any, number: int) -> None:
+    def _log(self, study: Study, number: int) -> None:
         """Log an update before it is applied; in a replay, compare it with the log."""
         state = self.replica_states[number]
         rewards = [state.rewards[proposal] for proposal in state.strings]
@@ -320,7 +324,7 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
             proposals=tuple(state.strings),
         )
         if not self._logged:
-            env.archive.log([update])
+            study.archive.log([update])
         elif (before := self._logged.popleft()) != update:
             raise ReplayError(
                 f"an update cannot be replayed: it is {update} now, and was {before}; was the "

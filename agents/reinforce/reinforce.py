@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,8 @@ from nasgym.agents.reinforce.presets import AUTO, PresetAgent
 from nasgym.agents.settings import check_types
 from nasgym.agents.torch_state import one_thread, packed, unpacked
 from nasgym.archive import Trial
+from nasgym.environments.env import NASEnv
+from nasgym.environments.vector import NASVectorEnv
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
@@ -131,7 +132,7 @@ class Reinforce(PresetAgent[ReinforceSettings], AskTellAgent):
         self.batch = self.settings.batch
         self.advantages = Advantages(self.settings.decay, self.settings.standardise)
 
-    def search(self, env: Any, budget: int) -> None:
+    def search(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Search `env` until it has finished `budget` children."""
         self._choose_preset(budget)
         super().search(env, budget)

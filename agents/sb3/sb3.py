@@ -19,15 +19,15 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from nasgym.agents.base import Agent
 from nasgym.agents.sb3.dqn import IndependentDQN
 from nasgym.agents.sb3.vec_env import NASVecEnv, RewardStandardiser
-from nasgym.agents.settings import check_type
 from nasgym.agents.torch_state import FOREIGN_STATE, packed, unpacked
+from nasgym.environments.env import NASEnv
 from nasgym.environments.vector import NASVectorEnv
-from nasgym.options import did_you_mean
+from nasgym.options import check_options, did_you_mean
 
 Options = Mapping[str, Any]
 
@@ -77,13 +77,13 @@ class StableBaselines(Agent):
         """
         self._check_names(options)
         networks = options.get("policy_kwargs") or {}
-        check_type("policy_kwargs", networks, dict)
+        check_options({"policy_kwargs": networks}, {"policy_kwargs": dict})
         networks = {**self.defaults.get("policy_kwargs", {}), **networks}
         self.options = {**self.defaults, **options, "policy_kwargs": networks}
         if children_per_update is not None:
             self.children_per_update = children_per_update
-        check_type("children_per_update", self.children_per_update, int)
-        check_type("decay", decay, float)
+        own = {"children_per_update": self.children_per_update, "decay": decay}
+        check_options(own, {"children_per_update": int, "decay": float})
         if self.children_per_update < 1 or not 0 <= decay < 1:
             raise ValueError(
                 f"children_per_update must be from 1 and decay in [0, 1), "
@@ -93,9 +93,10 @@ class StableBaselines(Agent):
         self.decay = decay
         self.model: BaseAlgorithm | None = None
 
-    def search(self, env: Any, budget: int) -> None:
+    def search(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Collect rollouts of whole episodes, learn from each and save, within the budget."""
-        env = env.unwrapped
+        env, study = env.unwrapped, env.unwrapped.study
+        vec_env: VecEnv
         vec_env = NASVecEnv(env) if isinstance(env, NASVectorEnv) else DummyVecEnv([lambda: env])
         env.reset()
         saved = self.state()
@@ -103,19 +104,19 @@ class StableBaselines(Agent):
         if saved is not None:
             _load(model, saved)
         self.model = model
-        with env.limited_to(budget):
-            while env.trials < budget:
+        with study.limited_to(budget):
+            while study.trials < budget:
                 self.align(model, self._steps(env))
                 model.learn(1, reset_num_timesteps=False)
-                env.checkpoint(self.state)
+                study.checkpoint(self.state)
 
-    def _steps(self, env: Any) -> int:
+    def _steps(self, env: NASEnv | NASVectorEnv) -> int:
         """Return the steps of the next rollout, which ends before episodes get longer."""
-        children = self.children_per_update
-        if env.grow_by:
-            children = min(children, env.grow_every - env.trials % env.grow_every)
-        waves = -(-children // env.num_envs)
-        return int(waves * env.episode_length)
+        children, study = self.children_per_update, env.study
+        if study.ceiling.grow_by:
+            grow_every = study.ceiling.grow_every
+            children = min(children, grow_every - study.trials % grow_every)
+        return -(-children // study.num_envs) * env.episode_length
 
     @abstractmethod
     def build(self, env: RewardStandardiser, steps: int) -> BaseAlgorithm:
