@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
-from nasgym.agents.settings import check_type
 from nasgym.archive import Trial
+from nasgym.options import check_options, types_of
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
@@ -19,8 +19,7 @@ class RegularizedEvolution(AskTellAgent):
 
     def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
         """`population` and `sample` are P and S in the paper; small budgets need smaller ones."""
-        check_type("population", population, int)
-        check_type("sample", sample, int)
+        check_options({"population": population, "sample": sample}, types_of(type(self)))
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be from 1 to population ({population}), not {sample}")
         self.size, self.tournament = population, sample

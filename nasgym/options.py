@@ -120,7 +120,9 @@ def _converted(value: Any, kind: Any) -> Any:
         return os.fspath(value)
     if origin in (bool, str):
         return value if type(value) is origin else NotImplemented
-    if origin in (int, float) and isinstance(value, Integral) and not isinstance(value, bool):
+    if type(value) is bool:
+        return NotImplemented
+    if origin in (int, float) and isinstance(value, Integral):
         return int(value)  # also for a float: it may be part of a digest
     if origin in (int, float):
         return float(value) if origin is float and isinstance(value, Real) else NotImplemented

@@ -96,7 +96,7 @@ def test_mistakes_get_one_line() -> None:
         ("random", {"colour": 1}, "agent 'random' does not take these options.*colour"),
         ("reinforce", {"rate": 0.1}, "agent 'reinforce'.*'rate'"),
         ("model_based", {"colour": 1}, "agent 'model_based'.*'colour'"),
-        ("evolution", {"population": "all"}, "population must be an integer, not 'all'"),
+        ("evolution", {"population": "all"}, "population must be a whole number, not 'all'"),
         ("evolution", {"sample": 100}, "sample must be from 1 to population"),
         ("no.such:Agent", {}, "agent 'no.such:Agent' cannot be loaded: No module named 'no'"),
     ]

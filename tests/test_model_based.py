@@ -159,7 +159,7 @@ def test_entropy_is_reported_from_the_first_update_on() -> None:
 
 def test_mistakes_get_one_line() -> None:
     mistakes: list[tuple[dict[str, Any], str]] = [
-        ({"updates": "many"}, "updates must be an integer, not 'many'"),
+        ({"updates": "many"}, "updates must be a whole number, not 'many'"),
         ({"imagined": 0}, "imagined must be from 1, not 0"),
         ({"lr": 0.0}, "lr above 0: not 64, 0.5 and 0.0"),
     ]

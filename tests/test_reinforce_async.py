@@ -215,7 +215,7 @@ def test_states_of_another_number_of_shards_are_refused_in_one_line() -> None:
         ({"replicas": 0}, "replicas must be from 1, not 0"),
         ({"lr": 0.0}, "lr must be above 0"),
         ({"placement": "moon"}, "placement 'moon' is none of here, processes, ray"),
-        ({"shards": 1.5}, "shards must be an integer, not 1.5"),
+        ({"shards": 1.5}, "shards must be a whole number, not 1.5"),
         ({"preset": "long"}, "preset 'long' is none of auto, paper, short, paper-cifar10, paper-"),
     ],
 )

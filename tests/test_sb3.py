@@ -163,7 +163,7 @@ def test_mistakes_get_one_line() -> None:
         ("dqn", {"exploration_children": 0}, "exploration_children must be from 1, not 0"),
         ("ppo", {"children_per_update": 0}, "children_per_update must be from 1"),
         ("ppo", {"decay": 1.0}, r"decay in \[0, 1\)"),
-        ("ppo", {"policy_kwargs": "small"}, "policy_kwargs must be a dict, not 'small'"),
+        ("ppo", {"policy_kwargs": "small"}, "policy_kwargs must be a mapping, not 'small'"),
         ("ppo", {"batch_size": 1}, "PPO does not take .*batch_size=1.*`batch_size` must be"),
     ]
     for name, options, message in mistakes:

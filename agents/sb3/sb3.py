@@ -274,7 +274,7 @@ class DQN(StableBaselines):
         It does not depend on the budget, which may grow.
         """
         super().__init__(seed, **options)
-        check_type("exploration_children", exploration_children, int)
+        check_options({"exploration_children": exploration_children}, {"exploration_children": int})
         if exploration_children < 1:
             raise ValueError(f"exploration_children must be from 1, not {exploration_children}")
         self.exploration_children = exploration_children

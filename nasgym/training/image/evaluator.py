@@ -35,8 +35,8 @@ class ImageEvaluator(TrainingEvaluator):
         """Read the images; `workers` and `placement` are the arguments of `Placement`.
 
         `data`, `train_size`, `valid_size` and `image_size` are those of `nasgym.data.load`;
-        `recipe` is a name in IMAGE_RECIPES and `epochs` replaces its number of epochs. `seed` decides
-        the split of the data and, with the architecture, each child's weights and batches.
+        `recipe` is a name in IMAGE_RECIPES and `epochs` replaces its number of epochs. `seed`
+        decides the split of the data and, with the architecture, each child's weights and batches.
 
         Raises ValueError or FileNotFoundError, in one line, for wrong options or missing data.
         """

@@ -31,8 +31,9 @@ def job(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, 
     measure the seconds of one forward pass of a trained network on one image.
 
     A task has "architecture", in plain form; optionally "slot", the number of the worker, which
-    picks the GPU; and optionally "probe", the number of steps after which to end. Its outcome is the plain form of an `Evaluation`. The process may fork after
-    this call: no thread has started and no GPU is initialised before the first task.
+    picks the GPU; and optionally "probe", the number of steps after which to end. Its outcome is
+    the plain form of an `Evaluation`. The process may fork after this call: no thread has started
+    and no GPU is initialised before the first task.
     """
     configure_process()
     if "packed" in settings:
