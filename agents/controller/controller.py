@@ -129,7 +129,7 @@ def _keep_freed_memory() -> None:
     """Make glibc reuse large freed blocks instead of returning them to the system.
 
     glibc raises its limit for reuse to the size of the largest block freed, up to 32 MiB; this
-    frees one of that size without touching it. Otherwise every pass of the LSTM maps its arrays
-    anew: a gradient of 64 strings of 40 tokens then takes 11.7 ms instead of 5.7 (median).
+    frees one of that size without touching it. Otherwise every pass of the LSTM maps new pages: a
+    gradient of 64 strings of 40 tokens then takes 11.7 ms instead of 5.7 (median).
     """
     torch.empty(2**23 - 2**13)

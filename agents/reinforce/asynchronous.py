@@ -94,7 +94,7 @@ PRESETS: Mapping[str, AsynchronousSettings] = {
 
 @dataclass
 class ReplicaState:
-    """What the agent knows about a replica; replicas themselves keep nothing between requests."""
+    """Progress of one replica; the agent holds it, replicas keep nothing between requests."""
 
     generator: str
     """The state of its random generator."""
