@@ -238,7 +238,7 @@ def test_kill_loses_nothing_and_changes_nothing(foreign: Path, tmp_path: Path) -
     time.sleep(0.5)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    for folder in folders:  # the players end with their parent
+    for folder in folders:  # the workers end with their parent
         with FileLock(folder / "search.lock", timeout=10):
             pass
     before = strings(board)
