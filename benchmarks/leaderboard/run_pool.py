@@ -45,41 +45,32 @@ class RunProgress:
     """Why it failed, in one line; empty if it did not."""
 
 
-class RunWorker:
-    """The parent's end of one worker process."""
+class RunWorker(JsonProcess):
+    """A worker process, as its parent sees it."""
 
     def __init__(self, out: Path) -> None:
         """Start a process that plays entries in the folder `out`."""
-        self._process = JsonProcess("nasgym.benchmarks.leaderboard.run_pool")
-        self._process.send({"parent": os.getpid(), "out": str(out)})
+        super().__init__("nasgym.benchmarks.leaderboard.run_pool")
+        self.send({"parent": os.getpid(), "out": str(out)})
         self._entry: LeaderboardEntry | None = None
 
     def begin(self, entry: LeaderboardEntry) -> None:
         """Play `entry`; do not wait for it."""
         self._entry = entry
-        self._process.send({"entry": asdict(entry)})
+        self.send({"entry": asdict(entry)})
 
     def progress(self) -> list[RunProgress]:
-        """Wait for reports and return them; a dead process makes its entry a failed one."""
+        """Wait for reports and return them; if the process died, its entry has failed."""
         assert self._entry is not None
         try:
-            return [RunProgress(self._entry, **message) for message in self._process.receive()]
+            return [RunProgress(self._entry, **message) for message in self.receive()]
         except ProcessLost as lost:
             return [RunProgress(self._entry, 0, over=True, failure=str(lost))]
 
-    def fileno(self) -> int:
-        """Return the file descriptor that becomes readable when a report arrives."""
-        return self._process.fileno()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process is running."""
-        return self._process.alive
-
-    def close(self) -> None:
+    def stop(self) -> None:
         """End the process; the finished children of its entry are kept."""
-        self._process.terminate(TERMINATE_WITHIN)
-        self._process.close()
+        self.terminate(TERMINATE_WITHIN)
+        self.close()
 
 
 def play_all(entries: Sequence[LeaderboardEntry], out: Path, workers: int) -> Iterator[RunProgress]:
@@ -100,7 +91,7 @@ def play_all(entries: Sequence[LeaderboardEntry], out: Path, workers: int) -> It
 
         def start() -> None:
             worker = RunWorker(out)
-            stack.callback(worker.close)
+            stack.callback(worker.stop)
             selector.register(worker, selectors.EVENT_READ, worker)
             worker.begin(waiting.popleft())
 

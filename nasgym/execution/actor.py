@@ -49,12 +49,6 @@ def pickled_factory(factory: Factory, arguments: Mapping[str, Any]) -> bytes:
         ) from None
 
 
-def unpickled_object(data: bytes) -> Any:
-    """Call the factory of `pickled_factory` and return the object; trusts the sender."""
-    factory, arguments = pickle.loads(data)
-    return factory(**arguments)
-
-
 def call(subject: Any, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Call a method of `subject`; return the response, which `result` reads."""
     try:

@@ -5,18 +5,11 @@ actor dies, its state is lost, and the caller makes another actor.
 """
 
 import base64
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasgym.execution.actor import (
-    Actor,
-    ActorLost,
-    Factory,
-    call,
-    pickled_factory,
-    result,
-    unpickled_object,
-)
+from nasgym.execution.actor import Actor, ActorLost, Factory, call, pickled_factory, result
 from nasgym.execution.json_process import JsonProcess, ProcessLost, connect_to_parent
 from nasgym.execution.ray_actor import RayActor
 
@@ -75,37 +68,28 @@ class HereActor:
         self._object = None
 
 
-class ProcessActor:
+class ProcessActor(JsonProcess):
     """An object in a process of its own on this machine, which ends with this process."""
 
     def __init__(self, factory: Factory, **arguments: Any) -> None:
         """Start the process; if it cannot make the object, the first `answer` raises ActorLost."""
         data = base64.b64encode(pickled_factory(factory, arguments)).decode()
-        self._process = JsonProcess("nasgym.execution.actors", log=False)
+        super().__init__("nasgym.execution.actors", log=False)
         self._responses: list[dict[str, Any]] = []
-        self._process.send({"make": data})
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
+        self.send({"make": data})
 
     def ask(self, method: str, **arguments: Any) -> None:
         """Call the method; do not wait for the result."""
-        self._process.send({"method": method, "arguments": arguments})
+        self.send({"method": method, "arguments": arguments})
 
     def answer(self) -> Any:
         """Wait for the oldest result; raise ActorLost or ActorFailed."""
         while not self._responses:
             try:
-                self._responses += self._process.receive()
+                self._responses += self.receive()
             except ProcessLost:
                 raise ActorLost(f"process {self.pid} of an actor died") from None
         return result(self._responses.pop(0))
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.close()
 
 
 def main() -> None:
@@ -114,6 +98,7 @@ def main() -> None:
     subject: Any = None
     for message in connection:
         if "make" in message:
-            subject = unpickled_object(base64.b64decode(message["make"]))
+            factory, arguments = pickle.loads(base64.b64decode(message["make"]))
+            subject = factory(**arguments)
         else:
             connection.send(call(subject, message["method"], message["arguments"]))

@@ -27,13 +27,15 @@ from typing import Any, NoReturn
 
 from nasgym.evaluation.evaluation import LONGEST_ERROR, Evaluation
 from nasgym.execution.json_lines import MAX_MESSAGE, JsonLines, encode
-from nasgym.execution.json_process import connect_to_parent, describe_exit, die_with_parent
+from nasgym.execution.json_process import (
+    PARENT_CHECK_INTERVAL,
+    connect_to_parent,
+    describe_exit,
+    die_with_parent,
+)
 
 Job = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Trains one child: takes a task and returns the plain form of an `Evaluation`."""
-
-CHECK_INTERVAL = 0.4
-"""Maximum seconds between two checks that the parent is alive."""
 
 
 def main() -> None:
@@ -178,7 +180,7 @@ class ForkServer:
         """Return the seconds until a child exceeds its limit or the parent must be checked."""
         on_time = (child.started for child in self.children.values() if not child.overdue)
         deadline = min(on_time, default=math.inf) + self.time_limit
-        return min(CHECK_INTERVAL, max(0.0, deadline - time.monotonic()))
+        return min(PARENT_CHECK_INTERVAL, max(0.0, deadline - time.monotonic()))
 
     def _receive(self) -> None:
         for message in self.connection.receive():

@@ -25,7 +25,7 @@ CLOSE_WITHIN = 0.5
 """Seconds that a process has to exit after its connection closes; then it is killed."""
 
 PARENT_CHECK_INTERVAL = 0.4
-"""Seconds between two checks that the parent is alive, where the system does not report it."""
+"""Maximum seconds between two checks that the parent is alive."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Environment of a process: threads do not survive a fork, and all processes share the cores."""

@@ -3,6 +3,7 @@
 import heapq
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from nasgym.evaluation.evaluation import Evaluation
@@ -21,53 +22,6 @@ ANSWER_WITHIN = 10.0
 
 class WorkerError(RuntimeError):
     """The job cannot start at all; the message gives the reason in one line."""
-
-
-class ForkServerClient:
-    """The parent's end of one running fork server (see `nasgym.execution.forkserver`).
-
-    If the server is dead or does not answer, methods that wait for it raise ProcessLost.
-    """
-
-    def __init__(self, setup: Mapping[str, Any]) -> None:
-        """Start a fork server and have it set up its job."""
-        self._process = JsonProcess("nasgym.execution.forkserver")
-        self._process.send({**setup, "parent": os.getpid()}, START_WITHIN)
-
-    def wait_until_ready(self) -> None:
-        """Wait until the job is set up."""
-        try:
-            self._process.receive(START_WITHIN)
-        except TimeoutError:
-            raise ProcessLost(f"was not ready within {START_WITHIN:g} s") from None
-
-    def begin(self, ticket: int, task: Mapping[str, Any]) -> None:
-        """Have a child forked for `task`; `ended` will return its evaluation under `ticket`."""
-        self._process.send({"ticket": ticket, "task": task}, ANSWER_WITHIN)
-
-    def ended(self) -> list[tuple[int, Evaluation]]:
-        """Wait for messages and return (ticket, evaluation) of ended children, possibly none."""
-        try:
-            messages = self._process.receive(PING_AFTER)
-        except TimeoutError:
-            self._process.send({"ping": True}, ANSWER_WITHIN)
-            try:
-                messages = self._process.receive(ANSWER_WITHIN)
-            except TimeoutError:
-                raise ProcessLost(f"gave no answer for {ANSWER_WITHIN:g} s") from None
-        return [
-            (message["ticket"], Evaluation.from_plain(message["evaluation"]))
-            for message in messages
-            if "ticket" in message
-        ]
-
-    def fileno(self) -> int:
-        """Return the file descriptor that becomes readable when a message arrives."""
-        return self._process.fileno()
-
-    def close(self) -> None:
-        """End the fork server and its children."""
-        self._process.close()
 
 
 class LocalBackend:
@@ -98,7 +52,7 @@ class LocalBackend:
                 raise ValueError(f"{name} must be above 0, or None for no limit, not {limit}")
         self.workers = workers
         self._setup: dict[str, Any] = {"job": job, "settings": dict(settings), **limits}
-        self._server: ForkServerClient | None = None
+        self._server: JsonProcess | None = None
         self._free_slots = list(range(workers))
         self._slots: dict[int, int] = {}
 
@@ -107,14 +61,18 @@ class LocalBackend:
         server = self.start()
         slot = heapq.heappop(self._free_slots)
         self._slots[ticket] = slot
-        server.begin(ticket, {**task, "slot": slot})
+        server.send({"ticket": ticket, "task": {**task, "slot": slot}}, ANSWER_WITHIN)
 
     def ended(self) -> list[tuple[int, Evaluation]]:
         """Wait for children to end; those of a lost fork server have the status "killed"."""
         if self._server is None:
             return []
         try:
-            ended = self._server.ended()
+            ended = [
+                (message["ticket"], Evaluation.from_plain(message["evaluation"]))
+                for message in _receive(self._server)
+                if "ticket" in message
+            ]
         except ProcessLost as lost:
             error = f"the process that forked it was lost: {lost}"
             killed = Evaluation(status="killed", error=error)
@@ -133,17 +91,23 @@ class LocalBackend:
             self._server.close()
             self._server = None
 
-    def start(self) -> ForkServerClient:
+    def start(self) -> JsonProcess:
         """Start the fork server unless it runs; raise WorkerError if the job cannot start."""
-        if self._server is None:
-            server = ForkServerClient(self._setup)
-            try:
-                server.wait_until_ready()
-            except ProcessLost as lost:
-                server.close()
-                raise WorkerError(f"the job {self._setup['job']} cannot start: {lost}") from None
+        if self._server is not None:
+            return self._server
+        server = JsonProcess("nasgym.execution.forkserver")
+        server.send({**self._setup, "parent": os.getpid()}, START_WITHIN)
+        try:
+            server.receive(START_WITHIN)  # {"ready": true}
+        except ProcessLost as lost:
+            reason = str(lost)
+        except TimeoutError:
+            reason = f"was not ready within {START_WITHIN:g} s"
+        else:
             self._server = server
-        return self._server
+            return server
+        server.close()
+        raise WorkerError(f"the job {self._setup['job']} cannot start: {reason}")
 
     def fileno(self) -> int | None:
         """Return the file descriptor that is readable when `ended` would not block.
@@ -151,6 +115,17 @@ class LocalBackend:
         None if no fork server runs.
         """
         return None if self._server is None else self._server.fileno()
+
+
+def _receive(server: JsonProcess) -> list[dict[str, Any]]:
+    """Wait for messages, possibly none; raise ProcessLost if the fork server does not answer."""
+    with suppress(TimeoutError):
+        return server.receive(PING_AFTER)
+    server.send({"ping": True}, ANSWER_WITHIN)
+    try:
+        return server.receive(ANSWER_WITHIN)
+    except TimeoutError:
+        raise ProcessLost(f"gave no answer for {ANSWER_WITHIN:g} s") from None
 
 
 class Pool(Scheduler):

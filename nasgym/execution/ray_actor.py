@@ -1,17 +1,11 @@
 """Actors on the nodes of a Ray cluster."""
 
+import pickle
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from nasgym.execution.actor import (
-    ActorLost,
-    Factory,
-    call,
-    pickled_factory,
-    result,
-    unpickled_object,
-)
+from nasgym.execution.actor import ActorLost, Factory, call, pickled_factory, result
 from nasgym.execution.json_process import import_path
 from nasgym.execution.ray_cluster import Cluster, extend_import_path, last_line, ray
 
@@ -22,7 +16,8 @@ class RemoteObject:
     def __init__(self, path: list[str], data: bytes) -> None:
         """Make the object; `path` is the driver's search path for modules."""
         extend_import_path(path)
-        self._object = unpickled_object(data)
+        factory, arguments = pickle.loads(data)
+        self._object = factory(**arguments)
 
     def call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Call a method of the object and return the response."""
