@@ -26,7 +26,8 @@ from nasgym.drawing.palette import series
 from nasgym.environments.study import Task
 from nasgym.files import replacing
 from nasgym.options import parse_options
-from nasgym.report.figures import WINDOW, banded, moving_mean, styled, write
+from nasgym.report.charts import WINDOW, moving_mean
+from nasgym.report.plotting import banded, styled, write
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
 

@@ -16,7 +16,7 @@ from nasgym.benchmarks.leaderboard.scores import Floats, estimate, performance_p
 from nasgym.benchmarks.leaderboard.standings import OPPONENTS, Overall, TaskStanding, ranked_at
 from nasgym.drawing.palette import GREY, SERIES
 from nasgym.files import write_atomically
-from nasgym.report.figures import styled
+from nasgym.report.plotting import styled
 
 INK = "#0d1b2a"
 """Colour of text and axes; on a page it becomes that of the page's text."""
@@ -43,7 +43,7 @@ LOOK: Any = {
     "grid.color": INK,
     "grid.alpha": 0.18,
 }
-"""Beyond the style of `nasgym.report.figures`: ink."""
+"""Beyond the style of `nasgym.report.plotting`: ink."""
 
 Looks = Mapping[str, Mapping[str, Any]]
 """Colour and dashes of each agent's line."""
