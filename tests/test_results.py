@@ -80,8 +80,8 @@ def test_a_malformed_row_is_refused(change: dict[str, Any], message: str) -> Non
     assert parse_results(json.dumps([OWN]), "mine.json") == [OwnResult(**OWN)]
     with pytest.raises(ValueError, match=rf"^mine.json, row 2: .*{message}"):
         parse_results(json.dumps([OWN, OWN | change]), "mine.json")
+    rows = [{name: OWN[name] for name in OWN if name != "hardware"}]
     with pytest.raises(ValueError, match=r"row 1: .*hardware"):
-        rows = [{name: OWN[name] for name in OWN if name != "hardware"}]
         parse_results(json.dumps(rows), "mine.json")
     with pytest.raises(ValueError, match="is not JSON"):
         parse_results("[", "mine.json")

@@ -5,9 +5,11 @@ legend that its caller makes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from nasgym.analysis.choices import ChoiceHistory, DecisionHistory
@@ -22,6 +24,9 @@ WINDOW = 50
 
 MAX_VECTOR_POINTS = 1000
 """More points than this are drawn as one image, which bounds the size of a file."""
+
+MAX_LINE_POINTS = 600
+"""Points of a curve over children; more cannot be told apart."""
 
 MAX_BINS = 50
 """Bins of a histogram."""
@@ -40,7 +45,7 @@ def rewards(axes: Axes, trials: Sequence[Trial]) -> None:
     """Draw the reward of each child, the moving mean, and the best reward so far."""
     values = _rewards(trials)
     _draw_children(axes, trials, values, GREY)
-    axes.plot(_numbers(values), moving_mean(values), color=BLUE, label=f"mean of the last {WINDOW}")
+    _draw_curve(axes, moving_mean(values), BLUE, f"mean of the last {WINDOW}")
     records = _records(trials)
     if records:
         best = np.array([(trial.number + 1, trial.reward) for trial in records])
@@ -54,7 +59,7 @@ def rewards(axes: Axes, trials: Sequence[Trial]) -> None:
 def repeats(axes: Axes, trials: Sequence[Trial]) -> None:
     """Draw the moving share of children that had been proposed before."""
     share = moving_mean(np.array([trial.cached for trial in trials], float))
-    axes.plot(_numbers(share), share, color=BLUE)
+    _draw_curve(axes, share, BLUE)
     axes.set(title=f"Repeats among the last {WINDOW} children", ylim=(-0.02, 1.02))
     axes.yaxis.set_major_formatter(percent)
     _count_children(axes, len(trials))
@@ -62,16 +67,17 @@ def repeats(axes: Axes, trials: Sequence[Trial]) -> None:
 
 def entropy(axes: Axes, policy: Entropy, choices: ChoiceHistory | None = None) -> None:
     """Draw the entropy of the agent's policy, where known, and of the strings it proposed."""
+    points = np.array(policy, float).reshape(-1, 2)
     if policy:
-        axes.plot(*zip(*policy, strict=True), color=PURPLE, label="agent's policy")
+        axes.plot(*points.T, color=PURPLE, label="agent's policy")
     if choices is not None:
-        words = f"last {choices.width} strings"
-        axes.plot(choices.children, choices.entropy(), color=GREEN, label=words)
-        style = {"color": GREY, "dashes": (4, 3), "label": "all options equally likely"}
-        axes.plot(choices.children, choices.uniform(), **style)
-    axes.set(title="Entropy, nats per decision")
-    axes.set_ylim(bottom=0)
-    _count_children(axes, max(int(line.get_xdata()[-1]) for line in axes.lines))
+        counts, nats, most = choices.children, choices.entropy(), choices.uniform()
+        axes.plot(counts, nats, color=GREEN, label=f"last {choices.width} strings")
+        axes.plot(counts, most, color=GREY, ls="--", label="all options equally likely")
+        points = np.vstack([points, *(np.column_stack([counts, each]) for each in (nats, most))])
+    last, highest = np.nanmax(points, axis=0)
+    axes.set(title="Entropy, nats per decision", ylim=(0, 1.06 * highest or 1.0))
+    _count_children(axes, last)
 
 
 def pareto(axes: Axes, trials: Sequence[Trial]) -> None:
@@ -147,7 +153,7 @@ def _draw_curves(axes: Axes, curves: Sequence[tuple[str, NDArray[np.float64]]]) 
     for name, values in curves:
         known = name in axes.get_legend_handles_labels()[1]
         label = None if known else name
-        axes.plot(_numbers(values), values, color=colours[name], label=label)
+        _draw_curve(axes, values, colours[name], label)
     settled = np.concatenate([values[len(values) // 20 :] for _, values in curves])
     axes.set_ylim(*_padded(settled.min(), settled.max()))
     _count_children(axes, max(len(values) for _, values in curves))
@@ -167,11 +173,6 @@ def moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _rewards(trials: Sequence[Trial]) -> NDArray[np.float64]:
     return np.array([trial.reward for trial in trials])
-
-
-def _numbers(values: NDArray[np.float64]) -> NDArray[np.int_]:
-    """Return the numbers of the children that `values` belong to, from 1."""
-    return np.arange(1, len(values) + 1)
 
 
 def _records(trials: Iterable[Trial]) -> list[Trial]:
@@ -212,10 +213,19 @@ def _draw_children(
         _draw_points(axes, points[~ok], RED, "failed", marker="x", ms=4, mew=1)
 
 
-def _draw_points(
-    axes: Axes, points: NDArray[np.float64], colour: str, label: str, **style: object
+def _draw_curve(
+    axes: Axes, values: NDArray[np.float64], colour: str, label: str | None = None
 ) -> None:
-    style = {"marker": "o", "ms": 2.2 if len(points) > 200 else 3.4, "mew": 0, **style}
+    """Draw a value after each child, for at most MAX_LINE_POINTS of them."""
+    count = min(len(values), MAX_LINE_POINTS)
+    shown = np.linspace(0, len(values) - 1, count).round().astype(int)
+    axes.plot(shown + 1, values[shown], color=colour, label=label)
+
+
+def _draw_points(
+    axes: Axes, points: NDArray[np.float64], colour: str, label: str, **style: Any
+) -> None:
+    style = {"marker": "o", "ms": 2.2 if len(points) > 200 else 2.8, "mew": 0, **style}
     many = len(points) > MAX_VECTOR_POINTS
     axes.plot(*points.T, ls="", color=colour, label=label, rasterized=many, **style)
 
@@ -226,6 +236,7 @@ def _draw_shares(axes: Axes, counts: Mapping[int, int], colour: str) -> None:
     edges = np.arange(-0.5, max(counts) + width, width)
     weights = np.array(list(counts.values())) / sum(counts.values())
     axes.hist(list(counts), bins=edges.tolist(), weights=weights, color=colour, rwidth=0.92)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(percent)
 
 
@@ -258,7 +269,7 @@ def _set_sized_axes(axes: Axes, trials: Sequence[Trial]) -> None:
         axes.yaxis.set_major_formatter(percent)
 
 
-def _count_children(axes: Axes, count: int) -> None:
+def _count_children(axes: Axes, count: float) -> None:
     """Have the x axis count `count` children."""
     axes.set(xlim=(1, max(count, 2)), xlabel="children")
     axes.xaxis.set_major_formatter(short)

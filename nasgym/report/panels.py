@@ -103,29 +103,29 @@ def _failures(contents: Contents) -> Markup:
     return figure(f"Failures: {failed:,} of {len(contents.trials):,} children", drawn, key=key)
 
 
-def strips(contents: Contents) -> Markup:
-    """Return a strip for each of the decisions whose choices changed most."""
-    shown = contents.choices.changed
-    return tag("div", *(_strip(decision, contents) for decision in shown), class_="strips")
-
-
 @styled
 @on_page
-def _strip(decision: DecisionHistory, contents: Contents) -> Markup:
+def strips(contents: Contents) -> Markup:
+    """Return a strip for each of the decisions whose choices changed most."""
     drawn = Figure(figsize=STRIP_SIZE)
     axes = drawn.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    charts.shares(axes, decision, contents.choices.children)
+    panels = []
+    for decision in contents.choices.changed:
+        charts.shares(axes, decision, contents.choices.children)
+        svg = inline_svg(drawn, f"shares of {decision.decision}")
+        panels.append(figure(decision.decision, svg, key=_latest_shares(decision)))
+        for band in list(axes.collections):  # axes are costly to make, so all strips share them
+            band.remove()
+    return tag("div", *panels, class_="strips")
+
+
+def _latest_shares(decision: DecisionHistory) -> Markup:
+    """Return a legend of the four largest latest shares."""
     colours = colours_of(decision.options)
-    latest = sorted(zip(decision.latest, decision.options, colours, strict=True), key=_share)
-    key = [(f"{option} {share:.0%}", colour) for share, option, colour in latest if share > 0]
-    svg = inline_svg(drawn, f"shares of {decision.decision}")
-    return figure(decision.decision, svg, key=legend(key[:4]))
-
-
-def _share(entry: tuple[float, object, str]) -> float:
-    """Return the sorting key of an option, the largest share first."""
-    return -entry[0]
+    latest = zip(decision.latest, decision.options, colours, strict=True)
+    largest = sorted(latest, key=lambda entry: -entry[0])[:4]
+    return legend((f"{option} {share:.0%}", colour) for share, option, colour in largest if share)
 
 
 # Several runs -----------------------------------------------------------------------------------
@@ -159,8 +159,8 @@ def _draw(chart: Chart) -> tuple[str, list[tuple[str, str]], Markup]:
     chart(axes)
     title = axes.get_title(loc="left")
     axes.set_title("")
-    handles, labels = axes.get_legend_handles_labels()
-    entries = [(label, handle.get_color()) for label, handle in zip(labels, handles, strict=True)]
+    named = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    entries = [(str(line.get_label()), str(line.get_color())) for line in named]
     return title, entries, inline_svg(drawn, title)
 
 

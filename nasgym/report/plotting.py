@@ -10,6 +10,7 @@ from typing import IO, Literal
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
@@ -57,10 +58,14 @@ INK = "#1f2934"
 on_page = rc_context(
     {
         "svg.fonttype": "none",  # text stays text, which keeps the page small
-        **{
-            f"{part}color": INK
-            for part in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.", "grid.")
-        },
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "grid.color": INK,
     }
 )
 """Additions to `styled` for charts on a page."""
@@ -92,7 +97,7 @@ def inline_svg(figure: Figure, words: str) -> Markup:
     """
     buffer = io.StringIO()
     absent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=absent)
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=absent)  # savefig would draw twice
     svg = buffer.getvalue().replace(INK, "currentColor")
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
     svg = re.sub(r'<g id="(child [^"]*)">', r"<g><title>\1</title>", svg)
@@ -104,7 +109,7 @@ def inline_svg(figure: Figure, words: str) -> Markup:
 # Axes -------------------------------------------------------------------------------------------
 
 
-def short(value: float, _: int | None = None) -> str:
+def short(value: float, _: float = 0) -> str:
     """Return a number in a few characters: 0.25, 120, 45k, 1.2M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size * 0.9999 and abs(value) >= 1e4:
@@ -112,7 +117,7 @@ def short(value: float, _: int | None = None) -> str:
     return f"{value:.4g}"
 
 
-def percent(value: float, _: int | None = None) -> str:
+def percent(value: float, _: float = 0) -> str:
     """Return a share in per cent."""
     return f"{100 * value:.3g}%"
 
