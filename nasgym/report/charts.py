@@ -225,8 +225,8 @@ def _draw_curve(
 def _draw_points(
     axes: Axes, points: NDArray[np.float64], colour: str, label: str, **style: Any
 ) -> None:
-    style = {"marker": "o", "ms": 2.2 if len(points) > 200 else 2.8, "mew": 0, **style}
     many = len(points) > MAX_VECTOR_POINTS
+    style = {"marker": "o", "ms": 1.4 if many else 2.4, "mew": 0, **style}
     axes.plot(*points.T, ls="", color=colour, label=label, rasterized=many, **style)
 
 

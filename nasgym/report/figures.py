@@ -70,7 +70,9 @@ def stacked(*drawn: Chart, legend: str = "lower right") -> Figure:
         chart(axes)
         handles, labels = axes.get_legend_handles_labels()
         if handles:
-            axes.legend(handles, [cut(label, LONGEST_NAME) for label in labels], loc=legend)
+            axes.legend(
+                handles, [cut(label, LONGEST_NAME) for label in labels], loc=legend, markerscale=2
+            )
     return figure
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -97,7 +97,8 @@ def inline_svg(figure: Figure, words: str) -> Markup:
     """
     buffer = io.StringIO()
     absent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(buffer, metadata=absent)  # savefig would draw twice
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata=absent)  # savefig would draw twice
     svg = buffer.getvalue().replace(INK, "currentColor")
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
     svg = re.sub(r'<g id="(child [^"]*)">', r"<g><title>\1</title>", svg)
