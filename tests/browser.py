@@ -1,4 +1,4 @@
-"""A browser for tests of pages: headless Chromium, where one is installed."""
+"""A browser for tests of pages: headless Chromium, if installed."""
 
 import shutil
 import subprocess
@@ -26,12 +26,12 @@ OFFLINE = (
 
 @dataclass(frozen=True)
 class Opened:
-    """A page as a browser saw it."""
+    """A page loaded in a browser."""
 
     dom: str
-    """The document after it was loaded."""
+    """The document after loading."""
     console: list[str]
-    """What the page wrote into the console, and what was refused or not found."""
+    """Messages of the console, including refused and missing resources."""
 
 
 def open_page(path: Path, profile: Path) -> Opened:

@@ -1,4 +1,4 @@
-"""Comparisons of runs: the numbers of the paper's figure 6, from archives made by hand."""
+"""Comparisons of agents: the numbers of figure 6 of the paper, from hand-made archives."""
 
 import json
 from collections.abc import Sequence
@@ -119,7 +119,7 @@ def test_runs_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
         "only runs in the same environment": made(
             tmp_path / "env", "random", [("a", 0.5)], env="NAS-Digits-v0"
         ),
-        "epochs=None and .* epochs=2": made(
+        "epochs=None and .* has epochs=2": made(
             tmp_path / "options", "random", FIRST, env_options={"epochs": 2}
         ),
         "fewer than 4": made(tmp_path / "few", "random", FIRST[:3]),

@@ -1,4 +1,4 @@
-"""Drawings: every layer and every connection is there, at any depth."""
+"""Drawings show every layer and every connection, at any depth."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Drawings of recurrent cells: every node, every connection and the way of the memory are there."""
+"""Drawings of recurrent cells show every node, every connection and the path of the memory."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""The report: the archive's numbers, nothing but text from a run, and a page browsers like."""
+"""The report: the numbers of the archive, escaped text, and a page without browser errors."""
 
 import json
 import re
@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from nasgym import Evaluation, SearchSpace
-from nasgym.analysis.choices import preferences
+from nasgym.analysis.choices import choice_history
 from nasgym.archive import Archive, Trial
 from nasgym.report import write_report
-from nasgym.report.charts import Scale
 from nasgym.report.markup import Markup, tag
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
@@ -27,11 +26,11 @@ from tests.free_search import ID, register
 from tests.spaces import Stack
 
 HOSTILE = "</style><script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
-"""What a class, an error or a folder may be called by somebody who means harm."""
+"""A malicious name of a class, an error or a folder."""
 
 
 def searched(folder: Path, agent: str = "random", children: int = 24) -> Run:
-    """Return a run of a search that costs nothing."""
+    """Run a search without training."""
     register_free()
     found = Run(folder, Plan(ID, agent, children))
     found.search()
@@ -49,7 +48,7 @@ def recorded(
     strings: Sequence[tuple[int, ...]] | None = None,
     **plan: Any,
 ) -> Run:
-    """Return a run of which somebody else recorded `evaluations`."""
+    """Return a run whose `evaluations` another program recorded."""
     folder.mkdir(parents=True)
     chosen = Plan(**{"env": "Elsewhere-v0", "agent": "somebody's", "children": 100, **plan})
     (folder / "search.json").write_text(json.dumps(asdict(chosen)))
@@ -89,7 +88,7 @@ def test_the_numbers_are_those_of_the_archive(tmp_path: Path) -> None:
     assert f"<dd>{np.mean([t.reward for t in trials]):.4g}</dd>" in page
     different = sum(not trial.cached for trial in trials)
     assert f"<dd>{different / 24:.0%}</dd>" in page
-    assert f"{different} of 24 were new" in page
+    assert f"{different} of 24 children were new" in page
     assert f"{found.command} --children 48" in page
     ranked = sorted({json.dumps(t.architecture): t for t in reversed(trials)}.values(), key=worst)
     rows = cells(page, "The best 10 children")
@@ -102,7 +101,7 @@ def worst(trial: Trial) -> tuple[float, int]:
     return -trial.reward, trial.number
 
 
-def test_failures_are_counted_by_reason_and_numbers_make_no_other_reason(tmp_path: Path) -> None:
+def test_failures_are_counted_by_reason_whatever_numbers_it_holds(tmp_path: Path) -> None:
     failed = [Evaluation(status="nan", error=f"a trace\nloss nan in step {n}") for n in (3, 14, 15)]
     failed.append(Evaluation(status="timeout", error="stopped after 60 s"))
     page = page_of(recorded(tmp_path / "run", [Evaluation(0.5), *failed]))
@@ -111,17 +110,17 @@ def test_failures_are_counted_by_reason_and_numbers_make_no_other_reason(tmp_pat
     assert "1 × timeout, the last: <code>stopped after 60 s</code>" in page
 
 
-def test_time_is_that_of_the_trainings_and_repeats_save_theirs(tmp_path: Path) -> None:
+def test_training_time_leaves_out_repeats(tmp_path: Path) -> None:
     first = recorded(tmp_path / "run", [Evaluation(0.5, seconds=90.0), Evaluation(seconds=30.0)])
     archive = Archive(first.archive_path)
     archive.record([((0, 1), {}, 0.5, "0")])
     archive.close()
     page = page_of(first)
-    assert "networks 2 min 00 s" in page and "saved by repeats 1 min 30 s" in page
-    assert "<dd>2 min 00 s</dd>" in page and "2 of 3 were new" in page
+    assert "trained 2 min 00 s" in page and "saved by repeats 1 min 30 s" in page
+    assert "<dd>2 min 00 s</dd>" in page and "2 of 3 children were new" in page
 
 
-def test_perplexity_is_judged_where_there_is_one_and_sizes_make_a_front(tmp_path: Path) -> None:
+def test_language_models_have_a_front_of_perplexity(tmp_path: Path) -> None:
     sized = [(100, 120.0), (200, 130.0), (400, 90.0)]
     page = page_of(
         recorded(
@@ -146,7 +145,7 @@ def test_a_run_with_one_child_or_without_success_has_a_page(
     assert "nan%" not in page.lower() and ">nan<" not in page.lower()
 
 
-def test_several_runs_are_beside_each_other_and_a_run_of_another_kind_is_named(
+def test_runs_are_compared_and_different_environments_are_reported(
     tmp_path: Path,
 ) -> None:
     runs = [searched(tmp_path / name, name) for name in ("random", "evolution")]
@@ -156,16 +155,16 @@ def test_several_runs_are_beside_each_other_and_a_run_of_another_kind_is_named(
     assert [row[1] for row in rows] == ["random", "evolution"]
     assert [row[5] for row in rows] == [f"{best.reward:.4g}" for r in runs if (best := best_of(r))]
     assert 'href="#run-2"' in page and 'id="run-2"' in page
-    assert "do not compare" not in page
+    assert "not comparable" not in page
     write_report([*runs, recorded(tmp_path / "x", [Evaluation(0.5)])], tmp_path / "three.html")
-    assert "do not compare" in (tmp_path / "three.html").read_text()
+    assert "not comparable" in (tmp_path / "three.html").read_text()
 
 
 def best_of(run: Run) -> Trial | None:
     return run.archive().best()
 
 
-def test_a_search_without_waves_says_so_and_how_old_its_children_were(tmp_path: Path) -> None:
+def test_an_asynchronous_search_shows_the_staleness_of_its_children(tmp_path: Path) -> None:
     register_free()
     server = {"replicas": 3, "batch": 4}
     runs = [
@@ -179,9 +178,9 @@ def test_a_search_without_waves_says_so_and_how_old_its_children_were(tmp_path: 
     ages = [trial.number - trial.origin.trials for trial in archive if trial.origin]
     lags = [update.made - update.read - 1 for update in archive.updates()]
     assert len(ages) == 24 and len(lags) == 6
-    assert f"{np.mean(ages):.1f} on average, {max(ages)} at most." in learning
-    assert f"{np.mean(lags):.1f} on average, {max(lags)} at most." in learning
-    assert "random asynchronous" in random and random.count(" on average, ") == 1
+    assert f"Mean {np.mean(ages):.1f}, maximum {max(ages)}." in learning
+    assert f"Mean {np.mean(lags):.1f}, maximum {max(lags)}." in learning
+    assert "random asynchronous" in random and random.count(", maximum ") == 1
     assert "Staleness" not in page_of(searched(tmp_path / "waves"))
     drawn = write_report(runs[1:], tmp_path / "page.html", "svg")
     assert "staleness.svg" in [path.name for path in drawn]
@@ -198,11 +197,16 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     page = page_of(searched(tmp_path / "run"))
     loaded = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', page)
     assert loaded and all(where.startswith(("data:", "#")) for where in loaded)
-    assert "<script" not in page
+    assert "<script" not in page and page.count("<style") == 1
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    found = searched(tmp_path / "run")
+    assert page_of(found) == page_of(found)
 
 
 @needs_browser
-def test_a_browser_opens_it_without_complaint(tmp_path: Path) -> None:
+def test_a_browser_opens_the_page_without_errors(tmp_path: Path) -> None:
     failed = Evaluation(status="exception", error=HOSTILE)
     runs = [searched(tmp_path / "run"), recorded(tmp_path / "<b>", [failed, Evaluation(0.5)])]
     (path,) = write_report(runs, tmp_path / "page.html")
@@ -225,14 +229,14 @@ def test_a_long_search_makes_a_small_page(tmp_path: Path) -> None:
     assert len(page_of(archive_of)) < 1_000_000
 
 
-# Preferences ------------------------------------------------------------------------------------
+# Choices ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("space", [Stack(), None], ids=["named", "numbered"])
 def test_shares_equal_a_plain_count(space: SearchSpace | None) -> None:
     grammar, rng = Stack(), np.random.default_rng(0)
     strings = [grammar.sample(rng) for _ in range(90)]
-    seen = preferences([trial_of(tokens) for tokens in strings], space)
+    seen = choice_history([trial_of(tokens) for tokens in strings], space)
     for point, end in enumerate(seen.children.tolist()):
         counts: dict[str, Counter[Any]] = {}
         for tokens in strings[max(0, end - seen.width) : end]:
@@ -261,31 +265,16 @@ def test_entropy_falls_from_uniform_to_nothing() -> None:
     every = [tokens for tokens in space for _ in range(4)]
     np.random.default_rng(0).shuffle(every)
     settled = [(3, 2, 1)] * len(every)
-    seen = preferences([trial_of(tuple(t)) for t in [*every, *settled]], space)
+    seen = choice_history([trial_of(tuple(t)) for t in [*every, *settled]], space)
     entropy = seen.entropy()
     assert entropy[0] == pytest.approx(np.log(4), abs=0.1) and entropy[-1] == 0
     assert seen.uniform() == pytest.approx(np.log(4))
-    assert len(preferences([trial_of((3, 2, 1))], space).decisions) == 3
+    assert len(choice_history([trial_of((3, 2, 1))], space).decisions) == 3
 
 
 def test_strings_of_another_space_are_numbered() -> None:
-    seen = preferences([trial_of((9, 9)), trial_of((0,))], Stack())
+    seen = choice_history([trial_of((9, 9)), trial_of((0,))], Stack())
     assert [one.decision for one in seen.decisions] == ["token 1", "token 2"]
-
-
-# Charts -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("log", [False, True])
-def test_a_scale_has_a_few_round_ticks_for_any_values(log: bool) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        values = 10 ** rng.uniform(-3, 7) * rng.uniform(1, 1000, size=2)
-        scale = Scale.around(values, log=log)
-        ticks = scale.ticks()
-        assert 1 <= len(ticks) <= 13 and all(scale.low <= t <= scale.high for t in ticks)
-        assert all(0 < scale.share(value) < 1 for value in values)
-    assert Scale.around([float("inf"), 2.0, 2.0]).share(2.0) == pytest.approx(0.5)
 
 
 # The command ------------------------------------------------------------------------------------

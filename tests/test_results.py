@@ -1,4 +1,4 @@
-"""Results: the numbers of the paper, and own rows that say what they were trained with."""
+"""The tables of the paper, and our own results with their budgets."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from nasgym.analysis.paper_tables import TABLES, Measured, measured, read, trained
+from nasgym.analysis.paper_tables import (
+    TABLES,
+    OwnResult,
+    parse_results,
+    shipped_results,
+    trained_result,
+)
 from nasgym.networks import zoo
 from nasgym.spaces.plain import plain
 from tests.command_line import run
@@ -53,8 +59,8 @@ def test_the_tables_are_the_papers() -> None:
     assert estimated == [141.2, 125.7, 124.7, 113.7, 92.0, 100.0]
 
 
-def test_what_is_shipped_can_be_read() -> None:
-    assert all(isinstance(row, Measured) for row in measured())
+def test_shipped_results_can_be_read() -> None:
+    assert all(isinstance(row, OwnResult) for row in shipped_results())
 
 
 @pytest.mark.parametrize(
@@ -65,23 +71,24 @@ def test_what_is_shipped_can_be_read() -> None:
         ({"share": 0}, "share must be a number above 0"),
         ({"value": float("nan")}, "value must be a number"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
-        ({"hardware": " "}, "hardware must be some words"),
-        ({"command": None}, "command must be some words"),
+        ({"hardware": " "}, "hardware must be a non-empty text"),
+        ({"command": None}, "command must be a non-empty text"),
         ({"perplexity": 3}, "perplexity"),
     ],
 )
 def test_a_malformed_row_is_refused(change: dict[str, Any], message: str) -> None:
-    assert read(json.dumps([OWN]), "mine.json") == [Measured(**OWN)]
+    assert parse_results(json.dumps([OWN]), "mine.json") == [OwnResult(**OWN)]
     with pytest.raises(ValueError, match=rf"^mine.json, row 2: .*{message}"):
-        read(json.dumps([OWN, OWN | change]), "mine.json")
+        parse_results(json.dumps([OWN, OWN | change]), "mine.json")
+    rows = [{name: OWN[name] for name in OWN if name != "hardware"}]
     with pytest.raises(ValueError, match=r"row 1: .*hardware"):
-        read(json.dumps([{name: OWN[name] for name in OWN if name != "hardware"}]), "mine.json")
-    with pytest.raises(ValueError, match="is no JSON"):
-        read("[", "mine.json")
+        parse_results(json.dumps(rows), "mine.json")
+    with pytest.raises(ValueError, match="is not JSON"):
+        parse_results("[", "mine.json")
 
 
 def finished(folder: Path, test: dict[str, float], **options: Any) -> Path:
-    """Write what `nasgym train` leaves."""
+    """Write the result file of `nasgym train`."""
     folder.mkdir()
     done = {
         "test": test,
@@ -97,15 +104,18 @@ def finished(folder: Path, test: dict[str, float], **options: Any) -> Path:
     return folder
 
 
-def test_a_training_is_put_beside_its_table(tmp_path: Path) -> None:
-    images = trained(finished(tmp_path / "a", {"accuracy": 0.9}, data="cifar10", train_size=9000))
+def test_a_training_is_compared_with_its_table(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "a", {"accuracy": 0.9}, data="cifar10", train_size=9000)
+    images = trained_result(folder)
     assert (images.table, images.share, images.epochs) == ("cifar10", 0.2, 7)
     assert images.value == pytest.approx(10.0)
     assert images.model.startswith("nas-v1, ") and images.hardware == "a processor, 2 threads"
-    words = trained(finished(tmp_path / "b", {"perplexity": 120.0}, corpus="ptb", train_size=None))
+    folder = finished(tmp_path / "b", {"perplexity": 120.0}, corpus="ptb", train_size=None)
+    words = trained_result(folder)
     assert (words.table, words.share, words.value) == ("ptb", 1.0, 120.0)
-    characters = finished(tmp_path / "c", {"perplexity": 4.0}, corpus="ptb", unit="characters")
-    assert (trained(characters).table, trained(characters).value) == ("ptb-characters", 2.0)
+    folder = finished(tmp_path / "c", {"perplexity": 4.0}, corpus="ptb", unit="characters")
+    characters = trained_result(folder)
+    assert (characters.table, characters.value) == ("ptb-characters", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +126,10 @@ def test_a_training_is_put_beside_its_table(tmp_path: Path) -> None:
         {"corpus": "ptb", "vocabulary_size": 500},
     ],
 )
-def test_another_task_is_not_put_beside_a_table(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_training_on_other_data_has_no_table(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = finished(tmp_path / "a", {"accuracy": 0.9, "perplexity": 9.0}, **options)
     with pytest.raises(ValueError, match="no table of the paper is about"):
-        trained(folder)
+        trained_result(folder)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

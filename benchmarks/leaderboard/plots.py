@@ -19,7 +19,7 @@ from nasgym.benchmarks.leaderboard.standings import (
     ranked_at,
 )
 from nasgym.drawing.palette import GREY, SERIES
-from nasgym.report.figures import styled, write
+from nasgym.report.plotting import styled, write
 
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)))
 """Line styles of agents that share a colour: the first six, the next six, and the rest."""

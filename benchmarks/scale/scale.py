@@ -28,7 +28,7 @@ from nasgym.benchmarks.measurement import machine
 from nasgym.benchmarks.scale.driver import Scenario, SimulationResult, simulate
 from nasgym.drawing.palette import BLUE, GREY, ORANGE, series
 from nasgym.files import write_atomically
-from nasgym.report.figures import logarithmic, styled, write
+from nasgym.report.plotting import logarithmic, styled, write
 
 WORKERS = (8, 80, 800, 8_000)
 

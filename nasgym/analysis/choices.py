@@ -1,6 +1,6 @@
-"""Preferences: which options a search has come to choose, decision by decision, over time.
+"""Choices: how often a search chose each option of each decision, over time.
 
-Read off the strings themselves, so it works for every agent, with a policy or without.
+Read from the proposed strings, so it works for every agent, with or without a policy.
 """
 
 from collections.abc import Hashable, Sequence
@@ -13,66 +13,70 @@ from nasgym.archive import Trial
 from nasgym.spaces.base import Automaton, SearchSpace
 
 SHOWN = 24
-"""Decisions of a search that are drawn."""
+"""Maximum number of decisions that are drawn."""
 
 POINTS = 24
-"""Points in a search at which the strings are looked at, at most."""
+"""Maximum number of points in a search at which shares are computed."""
 
-FEWEST, USUAL = 10, 50
-"""Strings that a point looks back on: a quarter of the search, between these two, or more in a
-long search, so that every string is looked at."""
+MIN_WIDTH, MAX_WIDTH = 10, 50
+"""Bounds on the strings per point, otherwise a quarter of the search. A long search has more, so
+that every string counts at some point."""
 
 Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Preference:
-    """How often each option of one decision was chosen as the search went on."""
+class DecisionHistory:
+    """How often each option of one decision was chosen, over time."""
 
     decision: str
-    """What was to choose, in words."""
+    """Name of the decision."""
     options: tuple[Hashable, ...]
-    """What there was to choose from."""
+    """The options."""
     shares: NDArray[np.float64]
-    """(points, options): the share of each option; NaN where no string came to the decision."""
+    """(points, options): the share of each option; NaN where no string has the decision."""
 
     @property
     def change(self) -> float:
-        """Return how far the last shares are from the first: half the sum of differences."""
-        known = self.shares[~np.isnan(self.shares).any(axis=1)]
+        """Return the total variation distance between the first and the last known shares."""
+        known = self._known
         return float(np.abs(known[-1] - known[0]).sum() / 2)
 
     @property
     def latest(self) -> NDArray[np.float64]:
-        """Return the last shares that are known."""
-        last: NDArray[np.float64] = self.shares[~np.isnan(self.shares).any(axis=1)][-1]
+        """Return the last known shares."""
+        last: NDArray[np.float64] = self._known[-1]
         return last
+
+    @property
+    def _known(self) -> NDArray[np.float64]:
+        return self.shares[~np.isnan(self.shares).any(axis=1)]
 
 
 @dataclass(frozen=True, eq=False)
-class Preferences:
-    """All decisions of a search at some points of it."""
+class ChoiceHistory:
+    """The choices of a search, over time."""
 
     children: NDArray[np.int64]
     """(points,): children finished at each point."""
     width: int
-    """Children that a point looks back on, fewer at the beginning."""
-    decisions: tuple[Preference, ...]
-    """The decisions that some string came to, in the order of the string."""
+    """Number of last strings that a point counts; fewer at the beginning."""
+    decisions: tuple[DecisionHistory, ...]
+    """The decisions that some string has, in the order of the string."""
 
     @property
-    def open(self) -> tuple[Preference, ...]:
-        """Return the decisions that leave a choice."""
+    def open(self) -> tuple[DecisionHistory, ...]:
+        """Return the decisions with more than one option."""
         return tuple(one for one in self.decisions if len(one.options) > 1)
 
     @property
-    def changed(self) -> list[Preference]:
+    def changed(self) -> list[DecisionHistory]:
         """Return the SHOWN decisions whose shares changed most, in the order of the string."""
         most = sorted(self.open, key=lambda one: -one.change)[:SHOWN]
         return [one for one in self.open if one in most]
 
     def entropy(self) -> NDArray[np.float64]:
-        """Return the mean entropy of the decisions come to at each point, in nats, (points,)."""
+        """Return the mean entropy of the decisions at each point, in nats, (points,)."""
         entropies = []
         for one in self.decisions:
             shares = np.where(one.shares == 0, 1.0, one.shares)  # 0 log 0 is 0
@@ -81,7 +85,7 @@ class Preferences:
         return mean
 
     def uniform(self) -> NDArray[np.float64]:
-        """Return what `entropy` would be if every option were chosen as often as any other."""
+        """Return the value of `entropy` if all options were equally likely, (points,)."""
         entropies = [
             np.where(np.isnan(one.shares[:, 0]), np.nan, np.log(len(one.options)))
             for one in self.decisions
@@ -90,36 +94,31 @@ class Preferences:
         return mean
 
 
-def preferences(trials: Sequence[Trial], space: SearchSpace | None) -> Preferences:
-    """Return what the strings of `trials`, one or more, chose.
+def choice_history(trials: Sequence[Trial], space: SearchSpace | None) -> ChoiceHistory:
+    """Return the choices in the strings of `trials`, at least one.
 
-    `space` names the decisions: the deepest there was. Without it, or if a string is none of its
-    strings' beginnings, a decision is a place in the string and an option a number.
+    `space`, the deepest one of the search, names the decisions. Without it, or if a string is not
+    the beginning of a string of it, a decision is a position in the string and an option a number.
     """
     tokens = _matrix([trial.tokens for trial in trials])
-    read = None if space is None else _read(tokens, space)
-    names, options, place, option = read or _numbered(tokens)
+    named = None if space is None else _named(tokens, space)
+    names, options, place, option = named or _numbered(tokens)
     count = len(trials)
-    width = max(min(USUAL, max(FEWEST, count // 4)), count // POINTS)
+    width = max(min(MAX_WIDTH, max(MIN_WIDTH, count // 4)), count // POINTS)
     ends = np.unique(np.linspace(min(width, count), count, POINTS).round().astype(np.int64))
-    widest = max(map(len, options))
-    shares = np.array(
-        [
-            _shares(place[max(0, end - width) : end], option[max(0, end - width) : end], shape)
-            for shape in [(len(names), widest)]
-            for end in ends
-        ]
-    )
+    shape = len(names), max(map(len, options))
+    windows = [slice(max(0, end - width), end) for end in ends]
+    shares = np.array([_shares(place[window], option[window], shape) for window in windows])
     decisions = [
-        Preference(name, own, shares[:, number, : len(own)])
+        DecisionHistory(name, own, shares[:, number, : len(own)])
         for number, (name, own) in enumerate(zip(names, options, strict=True))
         if not np.isnan(shares[:, number, 0]).all()
     ]
-    return Preferences(ends, width, tuple(decisions))
+    return ChoiceHistory(ends, width, tuple(decisions))
 
 
 def _matrix(strings: Sequence[Sequence[int]]) -> Codes:
-    """Return the strings below each other, -1 beyond their ends."""
+    """Return the strings as rows, padded with -1."""
     tokens = np.full((len(strings), max(map(len, strings))), -1, dtype=np.int64)
     for row, string in zip(tokens, strings, strict=True):
         row[: len(string)] = string
@@ -127,7 +126,7 @@ def _matrix(strings: Sequence[Sequence[int]]) -> Codes:
 
 
 def _shares(place: Codes, option: Codes, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the share of each option at each place, NaN where no string came."""
+    """Return the share of each option at each place, NaN where no string has the place."""
     written = place >= 0
     codes = place[written] * shape[1] + option[written]
     counts = np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
@@ -135,12 +134,12 @@ def _shares(place: Codes, option: Codes, shape: tuple[int, int]) -> NDArray[np.f
     return np.where(total > 0, counts / np.maximum(total, 1), np.nan)
 
 
-Read = tuple[list[str], list[tuple[Hashable, ...]], Codes, Codes]
-"""The decisions' names and options; for each token the decision and the option, -1 for none."""
+Decisions = tuple[list[str], list[tuple[Hashable, ...]], Codes, Codes]
+"""The names and options of all decisions; for each token its decision and its option, or -1."""
 
 
-def _numbered(tokens: Codes) -> Read:
-    """Read strings of which nothing is known."""
+def _numbered(tokens: Codes) -> Decisions:
+    """Return the decisions in strings of an unknown space."""
     columns = tokens.shape[1]
     names = [f"token {number}" for number in range(1, columns + 1)]
     options: list[tuple[Hashable, ...]] = [
@@ -150,8 +149,8 @@ def _numbered(tokens: Codes) -> Read:
     return names, options, place, tokens
 
 
-def _read(tokens: Codes, space: SearchSpace) -> Read | None:
-    """Read strings of `space`, or return None if one is not."""
+def _named(tokens: Codes, space: SearchSpace) -> Decisions | None:
+    """Return the decisions in strings of `space`, or None if a string is not in it."""
     automaton = space.automaton
     names, options, places, translated = _places(automaton)
     place, option = np.full_like(tokens, -1), np.full_like(tokens, -1)
@@ -168,9 +167,9 @@ def _read(tokens: Codes, space: SearchSpace) -> Read | None:
 
 
 def _places(automaton: Automaton) -> tuple[list[str], list[tuple[Hashable, ...]], Codes, Codes]:
-    """Return the places of a network, and from states and tokens to places and their options.
+    """Return the places of a network, and maps from states and tokens to places and options.
 
-    Decisions at one place are one, whatever led to them; their options are put together.
+    Decisions at the same place of the network count as one, with the union of their options.
     """
     numbers: dict[tuple[str, int, int | None], int] = {}
     options: list[dict[Hashable, int]] = []
@@ -188,7 +187,7 @@ def _places(automaton: Automaton) -> tuple[list[str], list[tuple[Hashable, ...]]
 
 
 def _words(name: str, layer: int, source: int | None) -> str:
-    """Return a decision's place in words."""
+    """Return the name of a decision."""
     words = name.replace("_", " ")
     if layer:
         words += f", layer {layer}"

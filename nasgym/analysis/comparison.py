@@ -1,6 +1,6 @@
-"""A comparison of searches: how much better one agent's best children are than another's.
+"""Comparison of agents: how much better the best children of one are than those of another.
 
-The figure 6 of Zoph & Le 2017, from any runs on the same environment.
+Computes figure 6 of Zoph & Le 2017 for any runs in the same environment.
 """
 
 from bisect import insort
@@ -20,23 +20,23 @@ from nasgym.search.plan import Plan, SearchError
 from nasgym.search.run import Run
 
 TOPS = (1, 5, 15)
-"""How many of the best children found so far are averaged, as in the figure."""
+"""Numbers of best children that are averaged, as in figure 6."""
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """A run as it is compared."""
+class RunHistory:
+    """The plan of a run and its trials so far."""
 
     folder: Path
-    """Where it lies."""
+    """Folder of the run."""
     plan: Plan
-    """What was run."""
+    """Plan of the run."""
     trials: Sequence[Trial]
-    """The trials in order."""
+    """Trials in order."""
 
     @property
     def agent(self) -> str:
-        """Return the agent with its options, and how it proposes strings if not as usual."""
+        """Return the agent's name with all options that are not the defaults."""
         options = dict(self.plan.agent_options)
         if self.plan.num_envs != Plan.num_envs:
             options["num_envs"] = self.plan.num_envs
@@ -52,41 +52,41 @@ class Finished:
 
 @dataclass(frozen=True, eq=False)
 class Improvement:
-    """How much better one agent is than another, as the searches go on."""
+    """How much better one agent is than the baseline, over the course of the searches."""
 
     agent: str
-    """The agent that is compared, with its options."""
+    """Name of the agent, with its options."""
     seeds: int
-    """How many runs of it there are."""
+    """Number of its runs."""
     differences: NDArray[np.float64]
-    """Positive where this agent is better; (pairs of runs, points, TOPS), NaN where one of the two
-    runs has fewer children than are averaged."""
+    """(pairs of runs, points, TOPS), positive where this agent is better; NaN where either run has
+    too few children to average."""
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """Some agents, each against the same other one."""
+class AgentComparison:
+    """Agents, each compared with the same baseline."""
 
     env: str
     """Id of the environment."""
     unit: str
-    """What the differences are in: "perplexity" or "points of accuracy"."""
+    """Unit of the differences: "perplexity" or "points of accuracy"."""
     children: tuple[int, ...]
-    """The points in the searches: children proposed so far, repeats and failures too."""
-    against: str
-    """The agent the others are compared to, with its options."""
+    """Points in the searches: children proposed so far, including repeats and failures."""
+    baseline: str
+    """Name of the agent that the others are compared with, with its options."""
     seeds: int
-    """How many runs of it there are."""
+    """Number of runs of the baseline."""
     improvements: tuple[Improvement, ...]
-    """One for each other agent, in the order they were named."""
+    """One for each other agent, in the order given."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the comparison as JSON-able data, with mean, least and greatest differences."""
+        """Return the comparison as JSON-able data: mean, minimum and maximum differences."""
         return {
             "env": self.env,
             "unit": self.unit,
             "children": self.children,
-            "against": {"agent": self.against, "seeds": self.seeds},
+            "against": {"agent": self.baseline, "seeds": self.seeds},
             "agents": [
                 {"agent": one.agent, "seeds": one.seeds, "top": _summary(one.differences)}
                 for one in self.improvements
@@ -94,17 +94,17 @@ class Comparison:
         }
 
 
-def compare(folders: Sequence[Path], every: int) -> Comparison:
-    """Return the comparison of the runs in `folders`, a point every `every` children.
+def compare(folders: Sequence[Path], every: int) -> AgentComparison:
+    """Compare the runs in `folders`, with a point every `every` children.
 
-    Runs of the same agent with the same options are its seeds; each agent is compared to the one
-    that is named last, every run of the one with every run of the other. Raises SearchError, in
-    one line, for runs that cannot be compared.
+    Runs of the same agent with the same options are its seeds. The agent of the last folder is the
+    baseline; each run of another agent is compared with each run of the baseline. Raises
+    SearchError if the runs cannot be compared.
     """
     if every < 1:
         raise SearchError(f"every must be at least 1, not {every}")
     if not folders:
-        raise SearchError("name the folders of two runs or more")
+        raise SearchError("name the folders of two or more runs")
     runs = [_read(folder) for folder in folders]
     for one, other in pairwise(runs):
         _check_same_environment(one, other)
@@ -120,12 +120,12 @@ def compare(folders: Sequence[Path], every: int) -> Comparison:
         agent: np.array([top_means(run.trials, children) for run in group])
         for agent, group in agents.items()
     }
-    against, base = tops.popitem()
-    return Comparison(
+    baseline, base = tops.popitem()
+    return AgentComparison(
         runs[0].plan.env,
         "perplexity" if _language(runs[0].trials) else "points of accuracy",
         children,
-        against,
+        baseline,
         len(base),
         tuple(
             Improvement(
@@ -137,23 +137,23 @@ def compare(folders: Sequence[Path], every: int) -> Comparison:
 
 
 def top_means(trials: Sequence[Trial], children: Sequence[int]) -> NDArray[np.float64]:
-    """Return the mean goodness of the best TOPS children after so many `children` each.
+    """Return the mean quality of the best children after each number of `children`.
 
-    Goodness is the accuracy in per cent, or less the perplexity. A child counts once, however
-    often it was proposed, and not at all if it failed. The form is (points, TOPS); NaN where
-    fewer children count than are to be averaged.
+    The shape is (points, TOPS), with NaN where there are too few children to average. Quality is
+    the accuracy in per cent, or the negative perplexity. Repeats and failures do not count.
     """
-    best: list[float] = []  # from the worst to the best
+    best: list[float] = []  # ascending
     rows = []
     for start, stop in pairwise((0, *children)):
         for trial in trials[start:stop]:
             if trial.status == "ok" and not trial.cached:
-                insort(best, _goodness(trial))
+                insort(best, _quality(trial))
         rows.append([np.mean(best[-top:]) if len(best) >= top else nan for top in TOPS])
     return np.array(rows)
 
 
-def _goodness(trial: Trial) -> float:
+def _quality(trial: Trial) -> float:
+    """Return the accuracy in per cent, or the negative perplexity."""
     if "perplexity" in trial.metrics:
         return -float(trial.metrics["perplexity"])
     return 100 * trial.accuracy
@@ -163,47 +163,47 @@ def _language(trials: Iterable[Trial]) -> bool:
     return any("perplexity" in trial.metrics for trial in trials)
 
 
-def _read(folder: Path) -> Finished:
+def _read(folder: Path) -> RunHistory:
     run = Run(folder)
     with closing(run.archive()) as archive:
         trials = list(archive.outlines(["perplexity"]))
     if not trials:
         raise SearchError(f"no child of {folder} is finished yet")
-    return Finished(folder, run.plan, trials)
+    return RunHistory(folder, run.plan, trials)
 
 
-def _check_same_environment(one: Finished, other: Finished) -> None:
+def _check_same_environment(one: RunHistory, other: RunHistory) -> None:
     (env, options), (other_env, other_options) = one.environment, other.environment
     if env != other_env:
         raise SearchError(
-            f"{one.folder} is a search in {env} and {other.folder} one in {other_env}: "
+            f"{one.folder} searches {env} and {other.folder} searches {other_env}: "
             f"only runs in the same environment can be compared"
         )
     for name in sorted(options.keys() | other_options.keys()):
         if options.get(name) != other_options.get(name):
             raise SearchError(
-                f"{one.folder} has {name}={options.get(name)!r} and {other.folder} "
-                f"{name}={other_options.get(name)!r}: only runs with the same options of the "
-                f"environment can be compared"
+                f"{one.folder} has {name}={options.get(name)!r} and {other.folder} has "
+                f"{name}={other_options.get(name)!r}: only runs with the same environment options "
+                f"can be compared"
             )
 
 
-def _by_agent(runs: Sequence[Finished]) -> dict[str, list[Finished]]:
-    """Return the runs of each agent, the agent that is named last at the end."""
-    agents: dict[str, list[Finished]] = {}
+def _by_agent(runs: Sequence[RunHistory]) -> dict[str, list[RunHistory]]:
+    """Return the runs of each agent; the agent of the last run comes last."""
+    agents: dict[str, list[RunHistory]] = {}
     for run in runs:
         group = agents.setdefault(run.agent, [])
         if run.plan.seed in (other.plan.seed for other in group):
             raise SearchError(f"{run.folder} is the second run of {run.agent} with this seed")
         group.append(run)
     if len(agents) < 2:
-        raise SearchError(f"all runs are by the same agent, {runs[0].agent}: name another's too")
+        raise SearchError(f"all runs are by the same agent, {runs[0].agent}: add a run of another")
     agents[runs[-1].agent] = agents.pop(runs[-1].agent)
     return agents
 
 
 def _summary(differences: NDArray[np.float64]) -> dict[str, dict[str, list[float | None]]]:
-    """Return for each of TOPS the mean, least and greatest difference at every point."""
+    """Return the mean, minimum and maximum difference at every point, for each of TOPS."""
     return {
         str(top): {
             "mean": _plain(values.mean(axis=0)),

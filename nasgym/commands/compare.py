@@ -1,4 +1,4 @@
-"""`nasgym compare`: one agent's best children against another's."""
+"""`nasgym compare`: the best children of one agent against those of another."""
 
 import json
 from dataclasses import dataclass
@@ -8,43 +8,44 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from nasgym.analysis.comparison import TOPS, Comparison, Improvement, compare
+from nasgym.analysis.comparison import TOPS, AgentComparison, Improvement, compare
 from nasgym.commands.terminal import OUT, say
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare runs on the same environment: the mean of each agent's best children so far."""
+    """Compare the agents of runs in the same environment by the mean of their best children."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of runs; those that differ in nothing but their seed go together, and each agent is
-    compared to the one named last."""
+    """Folders of runs. Runs that differ only in their seed form one group; each agent is compared
+    with the agent of the last folder."""
     every: int = 400
-    """Children from one point to the next."""
+    """Number of children between two points."""
     out: Path = Path("compare.png")
-    """Where to draw the comparison, as .png, .svg or .pdf."""
+    """File of the figure, .png, .svg or .pdf."""
     json: bool = False
     """Print JSON instead of text."""
 
     def main(self) -> None:
         """Compare, draw and print."""
-        comparison = compare(self.runs, self.every)
-        from nasgym.report.figures import improvements, write
+        from nasgym.report.figures import improvements
+        from nasgym.report.plotting import write
 
+        comparison = compare(self.runs, self.every)
         write(improvements(comparison), self.out)
         if self.json:
             print(json.dumps({**comparison.to_plain(), "picture": str(self.out)}))
             return
         for improvement in comparison.improvements:
             _print(improvement, comparison)
-        say(f"its picture  {self.out}")
+        say(f"figure: {self.out}")
 
 
-def _print(improvement: Improvement, comparison: Comparison) -> None:
+def _print(improvement: Improvement, comparison: AgentComparison) -> None:
     """Print a table of the mean differences at every point."""
     say(
         f"{comparison.env}: {improvement.agent} (n = {improvement.seeds}) over "
-        f"{comparison.against} (n = {comparison.seeds}), in {comparison.unit}"
+        f"{comparison.baseline} (n = {comparison.seeds}), in {comparison.unit}"
     )
     table = Table("children", *(f"top {top}" for top in TOPS), box=None)
     means = improvement.differences.mean(axis=0)

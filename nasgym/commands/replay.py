@@ -1,4 +1,4 @@
-"""`nasgym replay`: compute again what a run's agent became, and compare."""
+"""`nasgym replay`: recompute the final state of a run's agent, and compare it."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ from nasgym.search.run import Run
 
 @dataclass(frozen=True)
 class ReplayRun:
-    """Make a run's agent anew and have it search against the archive: nothing is trained.
+    """Repeat a run's search with a new agent and the archived results, without training.
 
-    Says whether it ends in the state that was saved, bit for bit; exits with 1 if it does not.
+    Reports whether the agent ends in the saved state, bit for bit; exits with 1 if it does not.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -26,19 +26,19 @@ class ReplayRun:
     """Print one JSON object instead of text."""
 
     def main(self) -> None:
-        """Replay and say what came out."""
+        """Replay the run and report the outcome."""
         run = Run(self.run)
         seen = replay(run)
         if self.json:
             print(json.dumps({**asdict(seen), "equal": seen.equal}))
         else:
             updates = f" and {seen.updates} updates" if seen.updates else ""
-            say(f"replayed {seen.trials} trials{updates} of {run.plan.agent}: every string again")
+            say(f"replayed {seen.trials} trials{updates} of {run.plan.agent}, with equal strings")
             if seen.saved is None:
-                say("the agent saves no state, so there is none to compare")
+                say("the agent saves no state, so there is no state to compare")
             elif seen.equal:
-                say(f"its state is the saved one, bit for bit (sha256 {seen.saved})")
+                say(f"its state equals the saved one, bit for bit (sha256 {seen.saved})")
             else:
-                say(f"its state is another: saved {seen.saved}, replayed {seen.replayed}")
+                say(f"its state differs: saved {seen.saved}, replayed {seen.replayed}")
         if not seen.equal:
             sys.exit(1)

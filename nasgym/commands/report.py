@@ -1,4 +1,4 @@
-"""`nasgym report`: a page about runs, to look at in a browser."""
+"""`nasgym report`: an HTML page about runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +13,22 @@ from nasgym.search.run import Run
 
 @dataclass(frozen=True)
 class Report:
-    """Write one HTML page about a run, or about several beside each other.
+    """Write one HTML page about one or several runs, finished or not.
 
-    It needs no network and nothing but itself. A run may still be under way.
+    The page is one file that loads nothing and needs no network.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs."""
     out: Path | None = None
-    """The page. [report.html in the folder of the run, or here if there are several]"""
+    """File of the page. [report.html in the folder of the run, or here for several runs]"""
     figures: str | None = None
-    """Write the figures beside the page too, for print: as pdf, svg or png."""
+    """Also write the figures for print beside the page, as pdf, svg or png."""
 
     def main(self) -> None:
-        """Write the page and the figures, and say where they are."""
+        """Write the page and the figures, and print their paths."""
         from nasgym.report import write_report
-        from nasgym.report.figures import FORMATS
+        from nasgym.report.plotting import FORMATS
 
         if not self.runs:
             raise SearchError("name the folder of a run, or of several")

@@ -1,4 +1,4 @@
-"""`nasgym results`: the paper's tables, and what was trained here beside them."""
+"""`nasgym results`: the tables of the paper, and our own results beside them."""
 
 import json
 from collections.abc import Sequence
@@ -9,16 +9,22 @@ from typing import Annotated
 import tyro
 from rich import table as rich
 
-from nasgym.analysis.paper_tables import TABLES, Measured, measured, to_plain, trained
+from nasgym.analysis.paper_tables import (
+    TABLES,
+    OwnResult,
+    shipped_results,
+    to_plain,
+    trained_result,
+)
 from nasgym.commands.terminal import OUT, say
 
 
 @dataclass(frozen=True)
 class Results:
-    """Show the paper's results and, marked, what was trained here, with its budget."""
+    """Show the results of the paper and, marked, those trained here with their budgets."""
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Folders of `nasgym train` to show beside their tables."""
+    """Folders of `nasgym train` whose results to show beside their tables."""
     table: str | None = None
     """One table only: cifar10, ptb or ptb-characters. [all, or those of the folders]"""
     json: bool = False
@@ -26,16 +32,16 @@ class Results:
 
     def main(self) -> None:
         """Print the tables."""
-        mine = [trained(folder) for folder in self.folders]
+        mine = [trained_result(folder) for folder in self.folders]
         names = self._names(mine)
-        rows = measured() + mine
+        rows = shipped_results() + mine
         if self.json:
             print(json.dumps([to_plain(name, rows) for name in names]))
             return
         for name in names:
             _print(name, [row for row in rows if row.table == name])
 
-    def _names(self, mine: Sequence[Measured]) -> list[str]:
+    def _names(self, mine: Sequence[OwnResult]) -> list[str]:
         if self.table is None:
             return list(dict.fromkeys(row.table for row in mine)) or list(TABLES)
         if self.table not in TABLES:
@@ -43,8 +49,8 @@ class Results:
         return [self.table]
 
 
-def _print(name: str, mine: Sequence[Measured]) -> None:
-    """Print one table, its own rows last, and below it what they were trained with."""
+def _print(name: str, mine: Sequence[OwnResult]) -> None:
+    """Print one table, our own rows last, and below it their budgets and commands."""
     table = TABLES[name]
     shown = rich.Table(title=table.title, title_justify="left", box=None)
     layered = any(row.depth for row in table.rows)

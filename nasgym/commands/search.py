@@ -196,7 +196,6 @@ def _summary(run: Run, archive: Archive) -> dict[str, Any]:
 
 def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
     from nasgym import drawing
-    from nasgym.report.figures import drawable
 
     folder = summary["folder"]
     found = f"{summary['found']} found in the archive, " if summary["found"] else ""
@@ -206,7 +205,7 @@ def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
     )
     if best is not None:
         say(f"best: child {best.number}, validation {score(best)}\n")
-        print(drawing.text(drawable(best.architecture)))
+        print(drawing.text(drawing.drawable(best.architecture)))
         say(
             f"\nits picture  {folder}/best.png\nits data     {folder}/best.json"
             f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {summary['archive']}"

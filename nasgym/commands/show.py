@@ -44,7 +44,7 @@ class Show:
     def main(self) -> None:
         """Show a run or an architecture."""
         from nasgym import drawing
-        from nasgym.report.figures import drawable, write
+        from nasgym.report.plotting import write
 
         if self.target.is_dir():
             architecture, heading = self._run()
@@ -56,9 +56,9 @@ class Show:
             print(heading or json.dumps(architecture))
         else:
             OUT.print(heading, end="", markup=False)
-            print(drawing.text(drawable(architecture)))
+            print(drawing.text(drawing.drawable(architecture)))
         if self.picture is not None:
-            write(drawing.figure(drawable(architecture)), self.picture)
+            write(drawing.figure(drawing.drawable(architecture)), self.picture)
 
     def _run(self) -> tuple[Any, Any]:
         with closing(archive_of(self.target)) as archive:

@@ -1,4 +1,4 @@
-"""`nasgym watch`: the live view of a run that goes on elsewhere."""
+"""`nasgym watch`: a live view of a run in another process."""
 
 import json
 import os
@@ -22,28 +22,28 @@ from nasgym.evaluation.evaluation import score
 from nasgym.search.run import Run
 
 SECONDS = 1.0
-"""Between two looks into the archive."""
+"""Seconds between two reads of the archive."""
 
 LATEST = 50
-"""Children that the mean reward is of."""
+"""Number of last children in the mean reward."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a run that goes on elsewhere, until its budget is spent or Ctrl-C.
+    """Watch a run in another process until its budget is spent or Ctrl-C.
 
-    It only reads: the search never waits for it, whatever happens to it.
+    Only reads the archive, so it never delays the search.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
     """Folder of the run."""
     once: bool = False
-    """Say how far it is, and stop."""
+    """Print the progress once, and stop."""
     json: bool = False
-    """Print JSON instead of text: an object a child, or with --once one in all."""
+    """Print JSON instead of text: one object per child, or a single one with --once."""
 
     def main(self) -> None:
-        """Watch."""
+        """Show the run until it ends."""
         run = Run(self.run)
         with closing(run.archive()) as archive:
             view = View(run, archive, OUT, as_json=self.json)
@@ -59,17 +59,17 @@ class Watch:
                     while not view.finished:
                         sleep(SECONDS)
                         view.look(archive)
-            except KeyboardInterrupt:  # how one stops watching: no failure
+            except KeyboardInterrupt:  # the usual way to stop watching
                 return
         if not self.json:
             say(f"all {view.progress.budget} children are done")
 
 
 class View(Panel):
-    """What is to be seen of a run from outside."""
+    """The state of a run, read from its archive."""
 
     def __init__(self, run: Run, archive: Archive, console: Console, *, as_json: bool) -> None:
-        """Show `run` as its archive is now; see `Panel`."""
+        """Show the present state of `run`; see `Panel`."""
         super().__init__(console, as_json=as_json)
         counts = archive.counts()
         self.run = run
@@ -85,7 +85,7 @@ class View(Panel):
         return self.progress.done >= self.progress.budget
 
     def look(self, archive: Archive) -> None:
-        """Take in what happened since the last look."""
+        """Read the trials since the last read."""
         self.progress.budget = Run(self.run.folder).plan.children
         for trial in archive[self.progress.done :]:
             self._lines.show(trial)
@@ -93,28 +93,28 @@ class View(Panel):
             self._latest.append(trial)
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield what there is to see, in rich's markup."""
+        """Yield the names and values to show, in rich's markup."""
         plan = self.run.plan
         yield escape(f"{plan.env}, {plan.agent}"), escape(str(self.run.folder))
         yield from rows(self.progress)
         if self._latest:
-            yield "different children", f"{self._different}"
+            yield "distinct children", f"{self._different}"
             yield f"mean of the last {len(self._latest)}", f"{self._mean:.4g}"
-            yield "the last", _words(self._latest[-1])
+            yield "last child", _words(self._latest[-1])
         if self._process is not None:
             yield "process", f"{self._process}"
         elif not self.finished:
-            yield "process", escape(f"none; go on with: {self.run.command}")
+            yield "process", escape(f"none; continue with: {self.run.command}")
 
     def __rich__(self) -> Table:
-        """Return the panel as it is now."""
+        """Return the panel in its present state."""
         table = Table.grid(padding=(0, 3))
         for row in self.rows():
             table.add_row(*row)
         return table
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the same as JSON-able data."""
+        """Return the same values as JSON-able data."""
         best = self.progress.best
         return {
             "folder": str(self.run.folder),
@@ -135,7 +135,7 @@ class View(Panel):
 
     @property
     def _process(self) -> int | None:
-        """Return the process that searches, None if there is none on this machine."""
+        """Return the id of the search's process, None if none runs on this machine."""
         try:
             process = int((self.run.folder / "search.pid").read_text())
             os.kill(process, 0)

@@ -1,4 +1,4 @@
-"""Drawings of an architecture: as text for a terminal and as a figure."""
+"""Drawings of architectures, as text for a terminal and as figures."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nasgym.drawing import conv, tree
 from nasgym.drawing.sheet import page
+from nasgym.spaces import ARCHITECTURES, read
 from nasgym.spaces.conv import ConvArchitecture
 from nasgym.spaces.plain import plain
 from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
@@ -15,17 +16,25 @@ from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 MOST_DRAWN = 2000
-"""Connections of a network, or nodes of a cell, that a figure has room for."""
+"""Maximum connections of a network, or nodes of a cell, in a figure."""
+
+
+def drawable(data: Any) -> Any:
+    """Return the architecture whose plain form is `data`, or `data` itself if its kind is unknown.
+
+    The other functions of this module take either.
+    """
+    known = isinstance(data, dict) and data.get("kind") in ARCHITECTURES
+    return read(data) if known else data
 
 
 def text(architecture: Any) -> str:
-    """Return `architecture` drawn for a terminal.
+    """Return `architecture` as text for a terminal.
 
-    A convolutional network is a line a layer, the image first; every output runs down a column of
-    its own, with a dot in the line of each layer that reads it. A recurrent cell is a tree, a line
-    a node, the root first; an LSTM is one line. Anything else is pretty JSON.
+    A convolutional network has one line per layer, the image first; each output runs down its own
+    column, with a dot in the line of each layer that reads it. A recurrent cell is a tree with one
+    line per node, the root first; an LSTM is one line. Anything else is indented JSON.
     """
     match architecture:
         case ConvArchitecture():
@@ -38,17 +47,17 @@ def text(architecture: Any) -> str:
 
 
 def figure(architecture: Any, title: str | None = None) -> "Figure":
-    """Return `architecture` as a matplotlib figure, as large as it needs to be.
+    """Return `architecture` as a matplotlib figure whose size fits it.
 
-    A convolutional network stands on the image. A layer's box shows the shape of its filter, to
-    scale, and is the darker the more filters there are; boxes of other layer types have a colour
-    of their own. Arcs on the right connect layers; arcs on the left come from the image, or lead
-    from outputs that no layer reads to the classifier.
+    A convolutional network has the image at the bottom. The box of a layer shows the shape of its
+    filter, to scale; boxes with more filters are darker, and other layer types have another colour.
+    Arcs on the right connect layers. Arcs on the left come from the image, or lead from outputs
+    that no layer reads to the classifier.
 
-    A recurrent cell stands on x_t and h_{t-1}, and h_t comes out of its root. A box is a node: its
-    combination below, its activation above. c_{t-1} enters a box of its own, the cell inject, and
-    c_t leaves its node between combination and activation. Anything else, and what has more than
-    MOST_DRAWN connections or nodes, is a page of text.
+    A recurrent cell has x_t and h_{t-1} at the bottom and h_t at the top. A box is a node, with its
+    combination below and its activation above. c_{t-1} enters the box of the cell inject, and c_t
+    leaves its node between combination and activation. Anything else, and any architecture with
+    more than MOST_DRAWN connections or nodes, is a page of text.
     """
     match architecture:
         case ConvArchitecture() if _connections(architecture) <= MOST_DRAWN:

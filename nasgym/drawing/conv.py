@@ -1,4 +1,4 @@
-"""Drawings of convolutional networks: who reads whom, layer by layer."""
+"""Drawings of convolutional networks: the layers and their connections."""
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Edge = tuple[int, int]
-"""The row that is read and the row that reads: the image is row 0, the classifier the last."""
+"""(source row, reading row); the image is row 0, the classifier the last row."""
 
-# In inches: a figure grows with the layers, and its letters stay legible.
+# In inches: a figure grows with the layers, so its text stays legible.
 PITCH = 0.56
 WIDTH, HEIGHT = 2.3, 0.37
 
@@ -30,12 +30,12 @@ OTHER = (0.97, 0.94, 0.87)
 
 
 def text(architecture: ConvArchitecture) -> str:
-    """Return a network as a table of the layers, and beside it who reads what."""
+    """Return a network as a table of the layers with their connections."""
     return "\n".join(_lines(architecture))
 
 
 def _lines(architecture: ConvArchitecture) -> Iterator[str]:
-    """Yield the lines of a network: a table of the layers, and beside it who reads what."""
+    """Yield the lines of the table."""
     rows = [("layer", "type", "filter", "filters", "stride"), ("image", *[""] * 4)]
     rows += [
         (str(number), _type(layer), _window(layer), _filters(layer), _stride(layer))
@@ -56,7 +56,7 @@ def _lines(architecture: ConvArchitecture) -> Iterator[str]:
 
 
 def _wires(sources: Sequence[Sequence[int]]) -> Iterator[str]:
-    """Yield the wires of each row; the output of row i runs down column i to its last reader."""
+    """Yield the connections of each row; output i runs down column i to its last reader."""
     last = {source: row for row, read in enumerate(sources, start=1) for source in read}
     yield "╮ image"
     for row, read in enumerate(sources, start=1):
@@ -73,18 +73,18 @@ def _type(layer: Layer) -> str:
 
 
 def _window(layer: Layer) -> str:
-    """Return the shape of the filter, or of what else slides over the map, if it is chosen."""
+    """Return the shape of the filter or pooling window, empty if the layer has no choice of it."""
     rows, columns = layer.operation(channels=1).window
     return f"{rows} × {columns}" if layer.hyper_parameters else ""
 
 
 def _filters(layer: Layer) -> str:
-    """Return the number of filters in words, none where a layer has none."""
+    """Return the number of filters, empty if the layer has none."""
     return str(layer.filters) if isinstance(layer, ConvLayer) else ""
 
 
 def _stride(layer: Layer) -> str:
-    """Return the stride in words, none if it is 1."""
+    """Return the stride, empty if it is 1."""
     rows, columns = layer.operation(channels=1).stride
     if rows != columns:
         return f"{rows} × {columns}"
@@ -95,7 +95,7 @@ def _stride(layer: Layer) -> str:
 
 
 def figure(architecture: ConvArchitecture, title: str | None) -> "Figure":
-    """Return a network drawn row by row, from the image up to the classifier."""
+    """Return a drawing with one row per layer, from the image up to the classifier."""
     sources, rate = connections(architecture), architecture.learning_rate
     classifier = len(sources)
     edges = [(source, row) for row, read in enumerate(sources, start=1) for source in read]
@@ -121,20 +121,20 @@ def figure(architecture: ConvArchitecture, title: str | None) -> "Figure":
 
 
 def _bulge(edge: Edge) -> float:
-    """Return how far the control points of an arc lie from the boxes; long arcs go round short."""
+    """Return the distance of an arc's control points from the boxes; longer arcs go further out."""
     return 0.2 + 0.16 * (edge[1] - edge[0])
 
 
 def _reach(arcs: Sequence[Edge]) -> float:
-    """Return how far `arcs` go out: a Bezier curve, three quarters of its control points' way."""
+    """Return the width of `arcs`; a Bezier curve goes 3/4 of the way to its control points."""
     return 0.75 * max(map(_bulge, arcs), default=0.0)
 
 
 def _draw_arcs(axes: "Axes", arcs: Sequence[Edge], side: int) -> None:
     """Draw `arcs` on one side of the boxes, -1 left or 1 right.
 
-    They leave from the upper half of a box and arrive at the lower half, the longest nearest to
-    the middle, so that the arcs of one box do not cross.
+    They leave from the upper half of a box and arrive at the lower half. The longest arcs are
+    nearest to the middle, so the arcs of one box do not cross.
     """
     for source, row in arcs:
         leaving = sorted(edge[1] for edge in arcs if edge[0] == source)
@@ -148,12 +148,12 @@ def _draw_arcs(axes: "Axes", arcs: Sequence[Edge], side: int) -> None:
 
 
 def _port(place: int, count: int) -> float:
-    """Return how far from the middle of a box the arc at `place` among `count` touches it."""
+    """Return the distance from the middle of a box where arc `place` of `count` touches it."""
     return HEIGHT * (0.42 - 0.36 * (place + 0.5) / count)
 
 
 def _draw_layers(axes: "Axes", layers: Sequence[Layer]) -> None:
-    """Draw a box for each layer: its number, the shape of its filter, and its sizes in words."""
+    """Draw a box for each layer: its number, the shape of its filter, and its sizes as text."""
     from matplotlib.patches import Circle, Rectangle
 
     windows = [layer.operation(channels=1).window for layer in layers if _window(layer)]
@@ -178,7 +178,7 @@ def _draw_layers(axes: "Axes", layers: Sequence[Layer]) -> None:
 
 
 def _fills(layers: Sequence[Layer]) -> Iterator[Sequence[float]]:
-    """Yield the fill of each layer's box: the darker the more filters there are."""
+    """Yield the fill of each layer's box; more filters are darker."""
     counts = [layer.filters for layer in layers if isinstance(layer, ConvLayer)]
     for layer in layers:
         if isinstance(layer, ConvLayer):

@@ -1,6 +1,6 @@
-"""The palette: the colours of every chart and figure, told apart by colour-blind eyes too.
+"""The palette of all charts and figures, safe for colour-blind readers.
 
-From Okabe & Ito 2008, "Color universal design", without the yellow that white paper swallows.
+From Okabe & Ito 2008, "Color universal design", without yellow, which is too light on white.
 """
 
 from collections.abc import Hashable, Sequence
@@ -16,25 +16,25 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY = (
 GREY = "#9aa4b0"
 
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
-"""Colours of what has names, in turn."""
+"""Colours of named things, in turn."""
 
 RAMP = ("#d3e5f2", SKY, BLUE, "#00446b")
-"""Colours of what has an order, from little to much; those between lie between."""
+"""Colours of ordered things, from the least to the greatest; others are interpolated."""
 
 
 def series(count: int) -> list[str]:
-    """Return colours for `count` things with names; they come round again after the sixth."""
+    """Return colours for `count` named things; they repeat after the sixth."""
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
 def ramp(count: int) -> list[str]:
-    """Return colours for `count` things with an order, from the least to the greatest."""
-    colours = RAMP if count > len(RAMP) else RAMP[:-1]  # few are light enough to look at
+    """Return colours for `count` ordered things, from the least to the greatest."""
+    colours = RAMP if count > len(RAMP) else RAMP[:-1]  # the darkest is only for many
     return [_between(colours, number / max(count - 1, 1)) for number in range(count)]
 
 
 def colours_of(options: Sequence[Hashable]) -> list[str]:
-    """Return colours for the options of a decision: numbers have an order, words have none."""
+    """Return colours for the options of a decision; numbers are ordered, words are not."""
     ordered = all(isinstance(option, int | float) for option in options)
     return ramp(len(options)) if ordered or len(options) > len(SERIES) else series(len(options))
 

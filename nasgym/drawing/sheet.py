@@ -1,4 +1,4 @@
-"""A sheet of paper: the figure that every drawing is made on."""
+"""Parts of drawings: the figure, text and arrows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 Point = tuple[float, float]
 
 MARGIN = 0.3
-"""White around a drawing, in inches."""
+"""Margin around a drawing, in inches."""
 
 ROWS, COLUMNS = 120, 120
-"""Lines of a page, and letters of a line: drawing many more takes minutes."""
+"""Maximum lines per page and characters per line; more take minutes to draw."""
 
 INK, GREY = "#1f2933", "#7b8794"
 COLOURS = ("#2a7f9e", "#d98410", "#5b8c3a", "#7d5ba6", "#8a5a2b", "#159484", "#bd4f8a", "#c8434f")
-"""Colours of what is numbered, in turn."""
+"""Colours of numbered parts, in turn."""
 
 
 def sheet(x: Point, y: Point, title: str | None) -> "tuple[Figure, Axes]":
-    """Return a new white figure with room for `x` and `y`, and its axes, an inch to the unit."""
+    """Return a white figure for the ranges `x` and `y`, in inches, and its axes."""
     from matplotlib.figure import Figure
 
     top = y[1] + 0.4 * bool(title)
@@ -36,15 +36,15 @@ def sheet(x: Point, y: Point, title: str | None) -> "tuple[Figure, Axes]":
 
 
 def write(axes: "Axes", x: float, y: float, words: str, **style: Any) -> None:
-    """Write `words` at (x, y), in `style` where it is not the usual one."""
+    """Write `words` at (x, y); `style` overrides the default text style."""
     defaults = {"size": 9, "color": INK, "va": "center_baseline", "parse_math": False}
     axes.text(x, y, words, **{**defaults, **style})
 
 
 def arrow(axes: "Axes", points: Sequence[Point], colour: str, name: str) -> None:
-    """Draw an arrow along a straight line, two points, or a Bezier curve, four.
+    """Draw an arrow along a straight line (two points) or a Bezier curve (four points).
 
-    `name` is what an SVG calls it: the two ends, with a hyphen between them.
+    `name`, its two ends with a hyphen between them, becomes its id in an SVG.
     """
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
@@ -63,7 +63,7 @@ def arrow(axes: "Axes", points: Sequence[Point], colour: str, name: str) -> None
 
 
 def page(words: str, title: str | None) -> "Figure":
-    """Return a figure of text as it stands, cut where a page ends."""
+    """Return a figure of plain text, cut to ROWS and COLUMNS."""
     rows = [cut(row, COLUMNS) for row in words.splitlines()[:ROWS]]
     figure, axes = sheet((0, 0.076 * max(map(len, rows))), (-0.16 * len(rows), 0), title)
     text = "\n".join(rows)
@@ -72,5 +72,5 @@ def page(words: str, title: str | None) -> "Figure":
 
 
 def cut(words: str, longest: int) -> str:
-    """Return `words`, cut if there are more than `longest` letters."""
+    """Return `words`, cut to `longest` characters."""
     return words if len(words) <= longest else f"{words[: longest - 1]}…"

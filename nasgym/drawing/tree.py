@@ -1,4 +1,4 @@
-"""Drawings of recurrent cells: a tree of nodes, and where the memory enters and leaves it."""
+"""Drawings of recurrent cells: the tree of nodes and the path of the memory."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# In inches: a figure grows with the leaves, and its letters stay legible.
+# In inches: a figure grows with the leaves, so its text stays legible.
 WIDTH, HALF = 1.0, 0.25
-"""Size of a box: `HALF` for the combination, and as much above it for the activation."""
+"""Size of a box: `HALF` for the combination, and the same above it for the activation."""
 PITCH, RISE = 1.14, 1.04
-"""From leaf to leaf, and from one level of the tree to the next."""
+"""Distance between leaves, and between levels of the tree."""
 INJECTED = 2 * HALF + 0.24
-"""Room above a node for the box that mixes c_{t-1} in."""
+"""Room above a node for the box of the cell inject."""
 MEMORY = 0.5
 """Room beside a box for the arrow of c_t or c_{t-1} and its name."""
 STEM = 0.34
-"""Length of the arrows that come from outside, or lead there."""
+"""Length of the arrows of inputs and outputs."""
 
 SYMBOLS = {"add": "+", "elem_mult": "×", "max": "max"}
 FILLS = {
@@ -35,13 +35,13 @@ REMEMBERED = COLOURS[-1]
 
 
 LSTM = "a long short-term memory: input, forget and output gates, with weights of their own each"
-"""The LSTM in words: as a tree it would be none of the space's."""
+"""The LSTM as text; it has no tree in the search space."""
 
 # Text -------------------------------------------------------------------------------------------
 
 
 def text(cell: RecurrentArchitecture) -> str:
-    """Return a cell as a table of the nodes, the root first, each above what it reads."""
+    """Return a cell as a table of the nodes, the root first, each above its children."""
     rows = [("node", "combination", "activation", "reads", "memory"), *_rows(cell)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([part.ljust(width) for part, width in zip(row, widths, strict=True)] for row in rows)
@@ -49,7 +49,7 @@ def text(cell: RecurrentArchitecture) -> str:
 
 
 def _rows(cell: RecurrentArchitecture) -> Iterator[tuple[str, ...]]:
-    """Yield what there is to say of each node, with the branches that lead to it."""
+    """Yield the row of each node, with its branches in the first column."""
     for number, branches in _branches(cell, len(cell.nodes) - 1, "", ""):
         node, children = cell.nodes[number], cell.children(number)
         reads = ", ".join(map(str, children)) if children else "x, h"
@@ -66,7 +66,7 @@ def _rows(cell: RecurrentArchitecture) -> Iterator[tuple[str, ...]]:
 def _branches(
     cell: RecurrentArchitecture, number: int, first: str, further: str
 ) -> Iterator[tuple[int, str]]:
-    """Yield `number` and all below it with their branches; `first` is its own, to its left."""
+    """Yield `number` and all nodes below it with their branches; `first` is its own branch."""
     yield number, f"{first}{number}"
     if children := cell.children(number):
         yield from _branches(cell, children[0], f"{further}├─ ", f"{further}│  ")
@@ -77,10 +77,10 @@ def _branches(
 
 
 def figure(cell: RecurrentArchitecture, title: str | None) -> "Figure":
-    """Return a cell drawn as a tree, from x_t and h_{t-1} below the leaves up to h_t.
+    """Return a drawing of the tree, from x_t and h_{t-1} below the leaves up to h_t.
 
-    A box is a node, with its combination below and its activation above; c_t leaves in between. The
-    box that c_{t-1} enters is the cell inject.
+    A box is a node, with its combination below and its activation above; c_t leaves between them.
+    The box that c_{t-1} enters is the cell inject.
     """
     places = _places(cell)
     root, columns = len(cell.nodes) - 1, [x for x, _ in places]
@@ -109,7 +109,7 @@ def figure(cell: RecurrentArchitecture, title: str | None) -> "Figure":
 def _places(cell: RecurrentArchitecture) -> list[tuple[float, float]]:
     """Return the middle of each node's lower edge: leaves in a row, parents above their children.
 
-    The leaf that c_t leaves, or c_{t-1} enters, has more room beside it.
+    The leaves where c_t leaves or c_{t-1} enters have more room beside them.
     """
     order = [number for number, _ in _branches(cell, len(cell.nodes) - 1, "", "")]
     columns, levels, right = [0.0] * len(order), [0] * len(order), 0.0
@@ -127,7 +127,7 @@ def _places(cell: RecurrentArchitecture) -> list[tuple[float, float]]:
 def _draw_reads(
     axes: "Axes", cell: RecurrentArchitecture, places: list[tuple[float, float]], number: int
 ) -> None:
-    """Draw what a node reads: the two of the outside world, or its children's outputs."""
+    """Draw the inputs of a node: x_t and h_{t-1}, or its children's outputs."""
     x, y = places[number]
     ports = (x - WIDTH / 4, x + WIDTH / 4)
     children = cell.children(number)
@@ -140,7 +140,7 @@ def _draw_reads(
         column, foot = places[child]
         foot += 2 * HALF + INJECTED * (child == cell.cell_in)
         bend = max(foot, y - RISE + 2 * HALF)
-        axes.plot([column] * 2, [foot, bend], color=INK, lw=1.1)  # beside whatever lies between
+        axes.plot([column] * 2, [foot, bend], color=INK, lw=1.1)  # past the levels between
         middle = (bend + y) / 2
         path = [(column, bend), (column, middle), (port, middle), (port, y)]
         arrow(axes, path, INK, name=f"{child}-{number}")
@@ -166,7 +166,7 @@ def _draw_memory(
 
 
 def _draw_box(axes: "Axes", x: float, y: float, node: Node, edge: str) -> None:
-    """Draw a box that stands at (x, y): the combination below, the activation above."""
+    """Draw a box on (x, y): the combination below, the activation above."""
     from matplotlib.patches import FancyBboxPatch
 
     fill = FILLS[node.activation]

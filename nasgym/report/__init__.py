@@ -1,34 +1,35 @@
-"""The report: one HTML page about runs, which needs nothing but itself, and figures for print."""
+"""The report: one self-contained HTML page about runs, and figures for print."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from nasgym.files import write_atomically
 from nasgym.report.contents import Contents, contents
-from nasgym.report.figures import compared, settling, staleness, write, write_figures
+from nasgym.report.figures import choices, compared, staleness, write_figures
 from nasgym.report.page import page
+from nasgym.report.plotting import write
 from nasgym.search.plan import SearchError
 from nasgym.search.run import Run
 
 
 def write_report(runs: Sequence[Run], out: Path, figures: str | None = None) -> list[Path]:
-    """Write the page about `runs`, under way or finished, to `out`, and return what was written.
+    """Write the page about `runs`, finished or not, to `out`, and return all paths written.
 
-    With `figures`, one of FORMATS of `nasgym.report.figures`, they are written beside the page, those of
-    one run among several into a folder with the number the run has on the page. Raises SearchError
-    if no child of a run is finished yet, ArchiveError if nothing was recorded.
+    `figures`, one of `nasgym.report.plotting.FORMATS`, also writes the figures beside the page; the
+    figures of several runs go into numbered folders. Raises SearchError if no child of a run is
+    finished yet, ArchiveError if nothing was recorded.
     """
-    found = [_known(run) for run in runs]
+    found = [_contents(run) for run in runs]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, page(found))
     return [out, *(_write_figures(found, out.parent, figures) if figures else ())]
 
 
-def _known(run: Run) -> Contents:
-    known = contents(run)
-    if known is None:
+def _contents(run: Run) -> Contents:
+    found = contents(run)
+    if found is None:
         raise SearchError(f"no child of {run.folder} is finished yet")
-    return known
+    return found
 
 
 def _write_figures(found: Sequence[Contents], home: Path, suffix: str) -> list[Path]:
@@ -45,7 +46,7 @@ def _write_figures(found: Sequence[Contents], home: Path, suffix: str) -> list[P
 
 def _write_figures_of(run: Contents, folder: Path, suffix: str) -> list[Path]:
     paths = write_figures(folder, run.trials, run.entropy, suffix, run.best)
-    figures = {"preferences": settling(run.preferences)}
+    figures = {"preferences": choices(run.choices)}
     if run.ages:
         figures["staleness"] = staleness(run.ages, run.lags)
     return [*paths, *(write(one, folder / f"{name}.{suffix}") for name, one in figures.items())]

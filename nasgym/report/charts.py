@@ -1,243 +1,275 @@
-"""Charts: small drawings in SVG, readable on a phone, that take light and dark from the page."""
+"""Charts: each function draws one aspect of a run, or of several runs, on matplotlib axes.
+
+The page and the figures for print share them. A chart sets its title, and labels its data for a
+legend that its caller makes.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from math import ceil, floor, isfinite, log10
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from nasgym.report.markup import Markup, join, tag
+from nasgym.analysis.choices import ChoiceHistory, DecisionHistory
+from nasgym.analysis.pareto import front
+from nasgym.archive import Trial
+from nasgym.drawing.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, colours_of, series
+from nasgym.evaluation.evaluation import score
+from nasgym.report.plotting import logarithmic, percent, short
 
-WIDTH, HEIGHT = 400, 232
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 10, 34
-"""Room for the labels around the plot."""
+WINDOW = 50
+"""Children over which rewards and repeats are averaged."""
 
-MOST_POINTS = 400
-"""Points of a line: more of them cannot be told apart."""
+MAX_VECTOR_POINTS = 1000
+"""More points than this are drawn as one image, which bounds the size of a file."""
 
-FEW_POINTS = 200
-"""Up to here a dot has room to be larger."""
+MAX_LINE_POINTS = 600
+"""Points of a curve over children; more cannot be told apart."""
 
-MANY_POINTS = 20_000
-"""From here on dots are put on whole pixels, of which there are some ten thousands."""
+MAX_BINS = 50
+"""Bins of a histogram."""
 
-Point = tuple[float, float]
+Entropy = Sequence[tuple[int, float]]
+"""(children finished, entropy of the agent's policy in nats per decision)."""
 
-
-@dataclass(frozen=True)
-class Scale:
-    """From values to places along an axis."""
-
-    low: float
-    """The value at its beginning."""
-    high: float
-    """The value at its end, greater than `low`."""
-    log: bool = False
-    """Whether equal ratios, instead of equal differences, have equal lengths; `low` is positive."""
-
-    @classmethod
-    def around(cls, values: Iterable[float], *, log: bool = False, margin: float = 0.06) -> "Scale":
-        """Return a scale for all `values` that it can show, with a margin."""
-        finite = [value for value in values if isfinite(value) and (value > 0 or not log)] or [1.0]
-        low, high = min(finite), max(finite)
-        if log:
-            factor = max((high / low) ** margin, 1.1)
-            return cls(low / factor, high * factor, log=True)
-        room = margin * (high - low) or 0.05 * abs(high) or 1.0
-        return cls(low - room, high + room)
-
-    def share(self, value: float) -> float:
-        """Return where `value` lies: 0 at the beginning, 1 at the end, never outside."""
-        if self.log:
-            part = log10(max(value, self.low) / self.low) / log10(self.high / self.low)
-        else:
-            part = (value - self.low) / (self.high - self.low)
-        return min(max(part, 0.0), 1.0)
-
-    def ticks(self) -> list[float]:
-        """Return a few round values on the scale."""
-        if self.high > 4 * self.low and self.log:
-            decades = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-            steps = (1, 2, 5) if self.high < 200 * self.low else (1,)
-            found = [step * 10.0**decade for decade in decades for step in steps]
-            return [value for value in found if self.low <= value <= self.high]
-        step = round_step((self.high - self.low) / 5)
-        first, last = ceil(self.low / step), floor(self.high / step)
-        return [number * step for number in range(first, last + 1)]
+Named = Sequence[tuple[str, Sequence[Trial]]]
+"""(name, trials) of each run; runs with the same name share a colour."""
 
 
-def round_step(least: float) -> float:
-    """Return the smallest of 1, 2 or 5 times a power of ten that is no smaller than `least`."""
-    decade = 10.0 ** floor(log10(least))
-    return decade * next(step for step in (1, 2, 5, 10) if step * decade >= 0.999 * least)
+# One run ----------------------------------------------------------------------------------------
 
 
-def short(value: float) -> str:
-    """Return a number in few letters: 0.25, 120, 45k, 1.2M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size * 0.9999 and abs(value) >= 1e4:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.4g}"
+def rewards(axes: Axes, trials: Sequence[Trial]) -> None:
+    """Draw the reward of each child, the moving mean, and the best reward so far."""
+    values = _rewards(trials)
+    _draw_children(axes, trials, values, GREY)
+    _draw_curve(axes, moving_mean(values), BLUE, f"mean of the last {WINDOW}")
+    records = _records(trials)
+    if records:
+        best = np.array([(trial.number + 1, trial.reward) for trial in records])
+        held = np.vstack([best, [len(trials), best[-1, 1]]])
+        axes.step(*held.T, where="post", color=ORANGE, label="best so far")
+        _draw_marks(axes, best, records, ORANGE)
+    axes.set(title="Reward", ylim=_limits(values))
+    _count_children(axes, len(trials))
 
 
-@dataclass
-class Chart:
-    """A chart under construction: layers are drawn in the order they are added."""
-
-    x: Scale
-    """The horizontal axis."""
-    y: Scale
-    """The vertical axis."""
-    xlabel: str = "children"
-    """What the horizontal axis counts."""
-    percent: bool = False
-    """Whether the vertical axis is labelled in per cent."""
-    _layers: list[Markup] = field(default_factory=list)
-
-    def dots(self, points: Iterable[Point], colour: str) -> None:
-        """Add a dot for each point; those that fall on one another become one."""
-        places = self._places(points)
-        size = 4.5 if len(places) < FEW_POINTS else 3.0
-        path = "".join(sorted(f"M{x:g} {y:g}h0" for x, y in places))
-        self._add(tag("path", d=path, stroke=colour, stroke_width=size, class_="dots"))
-
-    def crosses(self, points: Iterable[Point], colour: str) -> None:
-        """Add a small cross for each point."""
-        places = sorted(self._places(points))
-        path = "".join(f"M{x - 3:g} {y - 3:g}l6 6m0 -6l-6 6" for x, y in places)
-        self._add(tag("path", d=path, stroke=colour, class_="line"))
-
-    def _places(self, points: Iterable[Point]) -> set[Point]:
-        """Return where points lie, those that cannot be told apart as one."""
-        found = {(round(x, 1), round(y, 1)) for x, y in map(self._place, _finite(points))}
-        return found if len(found) < MANY_POINTS else {(round(x), round(y)) for x, y in found}
-
-    def columns(self, heights: Mapping[int, float], width: int, colour: str) -> None:
-        """Add columns: number n is for the `width` whole numbers from n times `width` on."""
-        path = ""
-        for number, height in sorted(heights.items()):
-            left, top = self._place((number * width - 0.5, height))
-            right, bottom = self._place(((number + 1) * width - 0.5, self.y.low))
-            path += f"M{left + 0.3:.1f} {bottom:g}V{top:.1f}H{right - 0.3:.1f}V{bottom:g}z"
-        self._add(tag("path", d=path, fill=colour))
-
-    def line(
-        self, points: Sequence[Point], colour: str, *, steps: bool = False, dash: str | None = None
-    ) -> None:
-        """Add a line through `points`, or one that holds each value until the next point."""
-        kept = _thinned(_finite(points))
-        if steps:
-            kept = [kept[0], *(p for a, b in pairwise(kept) for p in ((b[0], a[1]), b))]
-        places = (f"{x:.1f} {y:.1f}" for x, y in map(self._place, kept))
-        path = "M" + "L".join(places)
-        self._add(tag("path", d=path, stroke=colour, stroke_dasharray=dash, class_="line"))
-
-    def marks(self, points: Iterable[tuple[float, float, str]], colour: str) -> None:
-        """Add a circle for each point, which says its words when pointed at."""
-        for x, y, words in points:
-            left, top = self._place((x, y))
-            title = tag("title", words)
-            circle = {"cx": f"{left:.1f}", "cy": f"{top:.1f}", "r": 4.2, "fill": colour}
-            self._add(tag("circle", title, class_="mark", **circle))
-
-    def svg(self, words: str) -> Markup:
-        """Return the chart; `words` say what is on it to those who cannot see it."""
-        view = f"0 0 {WIDTH} {HEIGHT}"
-        content = (*self._axes(), *self._layers)
-        return tag("svg", *content, viewBox=view, role="img", aria_label=words)
-
-    def _add(self, layer: Markup) -> None:
-        self._layers.append(layer)
-
-    def _place(self, point: Point) -> Point:
-        x = LEFT + self.x.share(point[0]) * (WIDTH - LEFT - RIGHT)
-        return x, HEIGHT - BOTTOM - self.y.share(point[1]) * (HEIGHT - TOP - BOTTOM)
-
-    def _axes(self) -> Iterable[Markup]:
-        floor_y, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-        for value in self.y.ticks():
-            _, y = self._place((self.x.low, value))
-            yield tag("path", d=f"M{LEFT} {y:.1f}H{right}", class_="grid")
-            label = f"{100 * value:.3g}%" if self.percent else short(value)
-            yield tag("text", label, x=LEFT - 6, y=f"{y + 4:.1f}", text_anchor="end")
-        yield tag("path", d=f"M{LEFT} {floor_y}H{right}", class_="axis")
-        for value in self.x.ticks():
-            x, _ = self._place((value, self.y.low))
-            yield tag("path", d=f"M{x:.1f} {floor_y}v4", class_="axis")
-            yield tag("text", short(value), x=f"{x:.1f}", y=floor_y + 16, text_anchor="middle")
-        yield tag("text", self.xlabel, x=right, y=HEIGHT - 4, text_anchor="end", class_="label")
+def repeats(axes: Axes, trials: Sequence[Trial]) -> None:
+    """Draw the moving share of children that had been proposed before."""
+    share = moving_mean(np.array([trial.cached for trial in trials], float))
+    _draw_curve(axes, share, BLUE)
+    axes.set(title=f"Repeats among the last {WINDOW} children", ylim=(-0.02, 1.02))
+    axes.yaxis.set_major_formatter(percent)
+    _count_children(axes, len(trials))
 
 
-def stack(shares: Sequence[Sequence[float]], colours: Sequence[str], words: str) -> Markup:
-    """Return shares of a whole over time, one band above the other, blank where they are NaN.
-
-    `shares` has a row a point, and a share of each of `colours` in it.
-    """
-    width, height = 100.0, 40.0
-    values = np.asarray(shares, float)
-    tops = np.cumsum(values, axis=1)
-    bands = []
-    step = width / len(values)
-    for option, colour in enumerate(colours):
-        path = ""
-        for place, row in enumerate(tops):
-            if values[place, option] > 0:  # false for NaN
-                top, deep = height * (1 - row[option]), height * values[place, option]
-                path += (
-                    f"M{place * step:.1f} {top:.1f}h{step + 0.1:.1f}v{deep:.1f}h-{step + 0.1:.1f}z"
-                )
-        if path:
-            bands.append(tag("path", d=path, fill=colour))
-    view = f"0 0 {width:g} {height:g}"
-    return tag(
-        "svg",
-        *bands,
-        viewBox=view,
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=words,
-        class_="stack",
-    )
+def entropy(axes: Axes, policy: Entropy, choices: ChoiceHistory | None = None) -> None:
+    """Draw the entropy of the agent's policy, where known, and of the strings it proposed."""
+    points = np.array(policy, float).reshape(-1, 2)
+    if policy:
+        axes.plot(*points.T, color=PURPLE, label="agent's policy")
+    if choices is not None:
+        counts, nats, most = choices.children, choices.entropy(), choices.uniform()
+        axes.plot(counts, nats, color=GREEN, label=f"last {choices.width} strings")
+        axes.plot(counts, most, color=GREY, ls="--", label="all options equally likely")
+        points = np.vstack([points, *(np.column_stack([counts, each]) for each in (nats, most))])
+    last, highest = np.nanmax(points, axis=0)
+    axes.set(title="Entropy, nats per decision", ylim=(0, 1.06 * highest or 1.0))
+    _count_children(axes, last)
 
 
-def bars(parts: Sequence[tuple[str, float, str]]) -> Markup:
-    """Return one bar of parts (words, amount, colour), each as long as its amount."""
-    total = sum(amount for _, amount, _ in parts) or 1.0
-    return tag(
-        "div",
-        *(
-            tag("span", style=f"width:{100 * amount / total:.2f}%;background:{colour}", title=words)
-            for words, amount, colour in parts
-            if amount > 0
-        ),
-        class_="bar",
-    )
+def pareto(axes: Axes, trials: Sequence[Trial]) -> None:
+    """Draw quality against parameters, and the Pareto front; each trial has both."""
+    points = np.array([_sized(trial) for trial in trials])
+    _draw_points(axes, points, GREY, "a child")
+    _draw_front(axes, trials, ORANGE, "Pareto front")
+    _set_sized_axes(axes, trials)
 
 
-def legend(entries: Iterable[tuple[str, str]]) -> Markup:
-    """Return what the colours mean, from (words, colour)."""
-    return tag(
-        "div",
-        *(tag("span", tag("i", style=f"background:{colour}"), words) for words, colour in entries),
-        class_="legend",
-    )
+def seconds(axes: Axes, trials: Sequence[Trial], count: int) -> None:
+    """Draw the training time of each of `trials`, which are not repeats, among `count` children."""
+    _draw_children(axes, trials, np.array([trial.seconds for trial in trials]), BLUE)
+    _count_children(axes, count)
+    axes.set(title="Training time, seconds")
+    logarithmic(axes, "y")
 
 
-def figure(title: str, drawing: Markup, *, key: Markup | None = None, note: str = "") -> Markup:
-    """Return a drawing with its title, what its colours mean, and a note below."""
-    caption = tag("figcaption", tag("b", title), key or "")
-    below = tag("p", note, class_="note") if note else ""
-    return tag("figure", join(caption, drawing, below))
+def staleness_of_children(axes: Axes, ages: Mapping[int, int]) -> None:
+    """Draw a histogram of how many trials finished between a child's proposal and its end."""
+    _draw_shares(axes, ages, BLUE)
+    axes.set(title="Staleness of a child", xlabel="trials finished since its proposal")
 
 
-def _finite(points: Iterable[Point]) -> list[Point]:
-    return [(x, y) for x, y in points if isfinite(x) and isfinite(y)]
+def staleness_of_updates(axes: Axes, lags: Mapping[int, int]) -> None:
+    """Draw a histogram of how many versions old the parameters of an update were."""
+    _draw_shares(axes, lags, PURPLE)
+    axes.set(title="Staleness of an update", xlabel="versions since its parameters were read")
 
 
-def _thinned(points: Sequence[Point]) -> list[Point]:
-    """Return as many of `points` as a line can show, the first and the last among them."""
-    if len(points) <= MOST_POINTS:
-        return list(points)
-    kept = np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int)
-    return [points[number] for number in kept]
+def shares(axes: Axes, decision: DecisionHistory, children: NDArray[np.int64]) -> None:
+    """Draw the share of each option of a decision over time, with no labels."""
+    colours = colours_of(decision.options)
+    ends, stacked = [0, *children], [decision.shares[0], *decision.shares]
+    axes.stackplot(ends, np.transpose(stacked), colors=colours, linewidth=0, step="pre")
+    axes.set(xlim=(0, children[-1]), ylim=(0, 1))
+
+
+# Several runs -----------------------------------------------------------------------------------
+
+
+def mean_rewards(axes: Axes, runs: Named) -> None:
+    """Draw the moving mean of each run's rewards."""
+    curves = [(name, moving_mean(_rewards(trials))) for name, trials in runs]
+    _draw_curves(axes, curves)
+    axes.set(title=f"Mean reward of the last {WINDOW} children")
+
+
+def best_rewards(axes: Axes, runs: Named) -> None:
+    """Draw the best reward so far of each run."""
+    _draw_curves(axes, [(name, np.maximum.accumulate(_rewards(trials))) for name, trials in runs])
+    axes.set(title="Best reward so far")
+
+
+def fronts(axes: Axes, runs: Named) -> None:
+    """Draw the Pareto front of each run; trials without a number of parameters are left out."""
+    colours = colours_by_name(runs)
+    for name, trials in runs:
+        if trials:
+            _draw_front(axes, trials, colours[name], name)
+    _set_sized_axes(axes, [trial for _, trials in runs for trial in trials])
+
+
+def colours_by_name(runs: Iterable[tuple[str, object]]) -> dict[str, str]:
+    """Return a colour for each name."""
+    names = list(dict.fromkeys(name for name, _ in runs))
+    return dict(zip(names, series(len(names)), strict=True))
+
+
+def _draw_curves(axes: Axes, curves: Sequence[tuple[str, NDArray[np.float64]]]) -> None:
+    """Draw a curve over children for each run; the y axis leaves out their noisy beginnings."""
+    colours = colours_by_name(curves)
+    for name, values in curves:
+        known = name in axes.get_legend_handles_labels()[1]
+        label = None if known else name
+        _draw_curve(axes, values, colours[name], label)
+    settled = np.concatenate([values[len(values) // 20 :] for _, values in curves])
+    axes.set_ylim(*_padded(settled.min(), settled.max()))
+    _count_children(axes, max(len(values) for _, values in curves))
+
+
+# Numbers ----------------------------------------------------------------------------------------
+
+
+def moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the last WINDOW values at each position, of fewer at the beginning."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(0, last - WINDOW)
+    mean: NDArray[np.float64] = (total[last] - total[first]) / (last - first)
+    return mean
+
+
+def _rewards(trials: Sequence[Trial]) -> NDArray[np.float64]:
+    return np.array([trial.reward for trial in trials])
+
+
+def _records(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the children that were better than all before them."""
+    kept: list[Trial] = []
+    for trial in trials:
+        if trial.status == "ok" and (not kept or trial.reward > kept[-1].reward):
+            kept.append(trial)
+    return kept
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return limits that show most children and hide the worst few."""
+    return _padded(np.quantile(values, 0.05), values.max())
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _sized(trial: Trial) -> tuple[float, float]:
+    """Return a child's parameters and its perplexity, else its accuracy."""
+    return trial.metrics["parameters"], trial.metrics.get("perplexity", trial.accuracy)
+
+
+# Parts of charts --------------------------------------------------------------------------------
+
+
+def _draw_children(
+    axes: Axes, trials: Sequence[Trial], values: NDArray[np.float64], colour: str
+) -> None:
+    """Draw a value of each child: a dot, or a cross if it failed."""
+    points = np.column_stack([[trial.number + 1 for trial in trials], values])
+    ok = np.array([trial.status == "ok" for trial in trials])
+    _draw_points(axes, points[ok], colour, "a child")
+    if not ok.all():
+        _draw_points(axes, points[~ok], RED, "failed", marker="x", ms=4, mew=1)
+
+
+def _draw_curve(
+    axes: Axes, values: NDArray[np.float64], colour: str, label: str | None = None
+) -> None:
+    """Draw a value after each child, for at most MAX_LINE_POINTS of them."""
+    count = min(len(values), MAX_LINE_POINTS)
+    shown = np.linspace(0, len(values) - 1, count).round().astype(int)
+    axes.plot(shown + 1, values[shown], color=colour, label=label)
+
+
+def _draw_points(
+    axes: Axes, points: NDArray[np.float64], colour: str, label: str, **style: Any
+) -> None:
+    many = len(points) > MAX_VECTOR_POINTS
+    style = {"marker": "o", "ms": 1.4 if many else 2.4, "mew": 0, **style}
+    axes.plot(*points.T, ls="", color=colour, label=label, rasterized=many, **style)
+
+
+def _draw_shares(axes: Axes, counts: Mapping[int, int], colour: str) -> None:
+    """Draw a histogram of whole numbers; `counts` says how often each occurs."""
+    width = max(counts) // MAX_BINS + 1
+    edges = np.arange(-0.5, max(counts) + width, width)
+    weights = np.array(list(counts.values())) / sum(counts.values())
+    axes.hist(list(counts), bins=edges.tolist(), weights=weights, color=colour, rwidth=0.92)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(percent)
+
+
+def _draw_front(axes: Axes, trials: Sequence[Trial], colour: str, label: str) -> None:
+    best = front(trials)
+    points = np.array([_sized(trial) for trial in best])
+    axes.step(*points.T, where="post", color=colour, label=label)
+    _draw_marks(axes, points, best, colour)
+
+
+def _draw_marks(
+    axes: Axes, points: NDArray[np.float64], trials: Sequence[Trial], colour: str
+) -> None:
+    """Draw a dot for each of a few children, with a tooltip on a page."""
+    for (x, y), trial in zip(points, trials, strict=True):
+        parameters = trial.metrics.get("parameters")
+        size = f", {parameters:,} parameters" if isinstance(parameters, int) else ""
+        words = f"child {trial.number}: reward {trial.reward:.4g}, {score(trial)}{size}"
+        axes.plot(x, y, "o", color=colour, ms=4.5, gid=words)
+
+
+def _set_sized_axes(axes: Axes, trials: Sequence[Trial]) -> None:
+    language = any("perplexity" in trial.metrics for trial in trials)
+    quality = "perplexity" if language else "accuracy"
+    axes.set(title=f"Validation {quality} against parameters", xlabel="parameters")
+    logarithmic(axes, "x")
+    if language:
+        logarithmic(axes, "y")
+    else:
+        axes.yaxis.set_major_formatter(percent)
+
+
+def _count_children(axes: Axes, count: float) -> None:
+    """Have the x axis count `count` children."""
+    axes.set(xlim=(1, max(count, 2)), xlabel="children")
+    axes.xaxis.set_major_formatter(short)

@@ -1,50 +1,50 @@
-"""The contents of a report: what there is to say of one run, as numbers."""
+"""The contents of a report: the numbers of one run."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import islice
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgym.analysis.choices import Preferences, preferences
-from nasgym.analysis.comparison import Finished
+from nasgym.analysis.choices import ChoiceHistory, choice_history
+from nasgym.analysis.comparison import RunHistory
 from nasgym.archive import Trial
 from nasgym.report.figures import DRAWN
 from nasgym.search.entropy import saved_entropy
+from nasgym.search.plan import Plan
 from nasgym.search.run import Run
 from nasgym.spaces.base import SearchSpace, deepest
 
 TOP = 10
-"""Children in the table of the best."""
+"""Number of children in the table of the best."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What there is to say of one run, under way or finished, with one trial or more."""
+    """The numbers of one run, finished or not, with at least one trial."""
 
-    run: Finished
+    run: RunHistory
     """The folder, the plan and the trials."""
     command: str
-    """The command that goes on with the run."""
+    """The command that continues the run."""
     entropy: Sequence[tuple[int, float]]
-    """(children finished, nats a decision) of the agent's policy, where it has one and saved it."""
+    """(children finished, nats per decision) of the agent's policy, empty if it saved none."""
     space: SearchSpace | None
-    """The space at its deepest, None where it cannot be made here."""
+    """The space with its maximum depth, None if it cannot be made here."""
     top: Sequence[Trial]
-    """The best children that trained, each once, the best first; of equals the earliest."""
+    """The best distinct children that trained, the best first; the earlier of equal ones."""
     ages: Mapping[int, int]
-    """How many children finished so many trials after they were proposed; none where strings come
-    in waves."""
+    """Number of children by how many trials finished between their proposal and their end; empty
+    if strings are proposed in waves."""
     lags: Mapping[int, int]
-    """How many updates were computed with parameters so many versions old, where there is a
-    parameter server."""
+    """Number of updates by how many versions old their parameters were; empty without a parameter
+    server."""
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -53,7 +53,7 @@ class Contents:
 
     @cached_property
     def trained(self) -> list[Trial]:
-        """The trials whose child trained to its end, repeats too."""
+        """The trials whose child trained to its end, including repeats."""
         return [trial for trial in self.trials if trial.status == "ok"]
 
     @property
@@ -63,7 +63,7 @@ class Contents:
 
     @property
     def language(self) -> bool:
-        """Return whether children are judged by their perplexity."""
+        """Return whether the measure is perplexity."""
         return any("perplexity" in trial.metrics for trial in self.trained)
 
     @cached_property
@@ -72,30 +72,30 @@ class Contents:
         return np.array([trial.reward for trial in self.trials])
 
     @cached_property
-    def unique(self) -> NDArray[np.int64]:
-        """The number of different children among the first 1, 2, ... trials."""
-        return np.cumsum([not trial.cached for trial in self.trials])
+    def distinct(self) -> int:
+        """The number of distinct children."""
+        return sum(not trial.cached for trial in self.trials)
 
     @cached_property
-    def preferences(self) -> Preferences:
-        """What the strings chose as the search went on."""
-        return preferences(self.trials, self.space)
+    def choices(self) -> ChoiceHistory:
+        """The options that the search chose over time."""
+        return choice_history(self.trials, self.space)
 
     @cached_property
     def sized(self) -> list[Trial]:
-        """The trials that trained and whose number of parameters is known."""
+        """The trained trials with a known number of parameters."""
         return [trial for trial in self.trained if size(trial) is not None]
 
     @property
     def sizes(self) -> set[int | None]:
-        """Return the different numbers of parameters."""
+        """Return the distinct numbers of parameters."""
         return set(map(size, self.sized))
 
     @cached_property
     def failures(self) -> list[tuple[str, str, int]]:
-        """(status, last line of the last error, how many trials), the most frequent first.
+        """(status, last line of the last error, number of trials), the most frequent first.
 
-        Errors that differ in their numbers alone are one.
+        Errors that differ only in numbers count as one.
         """
         reasons: Counter[tuple[str, str]] = Counter()
         lines: dict[tuple[str, str], str] = {}
@@ -109,7 +109,7 @@ class Contents:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of training that brought a network, that failed, and were saved."""
+        """Return the seconds of successful training, of failed training, and saved by repeats."""
         spent = {"trained": 0.0, "failed": 0.0, "saved": 0.0}
         for trial in self.trials:
             outcome = "trained" if trial.status == "ok" else "failed"
@@ -118,13 +118,13 @@ class Contents:
 
 
 def size(trial: Trial) -> int | None:
-    """Return a child's number of parameters, None where its evaluator does not tell."""
+    """Return a child's number of parameters, None if it is not an integer."""
     parameters = trial.metrics.get("parameters")
     return parameters if isinstance(parameters, int) else None
 
 
 def contents(run: Run) -> Contents | None:
-    """Read what there is to say of `run`; None if no child is finished yet.
+    """Read the contents of `run`; None if no child is finished yet.
 
     Raises ArchiveError if nothing was recorded.
     """
@@ -135,30 +135,23 @@ def contents(run: Run) -> Contents | None:
         ages, lags = archive.ages(), archive.lags()
     if not trials:
         return None
-    plan = run.plan
-    space = _space(plan.env, json.dumps(plan.env_options))
-    finished = Finished(run.folder, plan, trials)
-    return Contents(finished, run.command, entropy, space, top, ages, lags)
+    finished = RunHistory(run.folder, run.plan, trials)
+    return Contents(finished, run.command, entropy, space_of(run.plan), top, ages, lags)
 
 
-NOT_FOR_A_LOOK = ("archive", "run", "workers")
-"""Options of environments that a space does not depend on, and that open files or connections."""
+def space_of(plan: Plan) -> SearchSpace | None:
+    """Return the space of a run with its maximum depth, or None if it cannot be made here.
 
-
-@lru_cache(maxsize=8)
-def _space(env: str, options: str) -> SearchSpace | None:
-    """Return the space of an environment at its deepest, None if it cannot be made here.
-
-    It must be registered already: "module:Id" would import what a file names.
+    The environment must be registered already: "module:Id" would import code that a file names.
     """
-    known = env.rpartition(":")[2]
-    if known not in gym.registry:
+    registered = plan.env.rpartition(":")[2]
+    if registered not in gym.registry:
         return None
-    given = json.loads(options)
-    chosen = {name: value for name, value in given.items() if name not in NOT_FOR_A_LOOK}
+    irrelevant = ("archive", "run", "workers")  # to the space; they open files or connections
+    options = {name: value for name, value in plan.env_options.items() if name not in irrelevant}
     try:
-        task = gym.make_vec(known, num_envs=1, **chosen).unwrapped
+        task = gym.make_vec(registered, num_envs=1, **options).unwrapped
         task.close()
         return deepest(task.base_space)  # type: ignore[attr-defined]
-    except Exception:  # its data are elsewhere, or the environment is anybody's
+    except Exception:  # its data are missing, or the environment is a stranger's
         return None

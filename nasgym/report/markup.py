@@ -1,14 +1,14 @@
-"""Markup: HTML made of elements, in which whatever comes from a run is escaped."""
+"""Markup: HTML elements whose text content and attributes are escaped."""
 
 from html import escape
 from importlib.resources import files
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Content-Security-Policy: a page loads nothing and runs nothing."""
+"""Content-Security-Policy: a page loads no resource and runs no script."""
 
 
 class Markup(str):
-    """HTML as it stands; every other string is text and is escaped where it is put in."""
+    """HTML that is inserted unchanged; any other string is text and is escaped."""
 
     __slots__ = ()
 
@@ -16,8 +16,8 @@ class Markup(str):
 def tag(name: str, *content: object, **attributes: object) -> Markup:
     """Return an element.
 
-    Content that is no Markup is text. Attributes that are None are left out; `class_` stands for
-    `class`, and other underscores for hyphens.
+    Content that is not Markup is escaped. Attributes that are None are left out; `class_` means
+    `class`, and other underscores become hyphens.
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
@@ -28,14 +28,14 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
 
 
 def join(*content: object) -> Markup:
-    """Return pieces of content one after the other."""
+    """Return the pieces of content as one Markup."""
     return Markup(
         "".join(piece if isinstance(piece, Markup) else escape(str(piece)) for piece in content)
     )
 
 
 def document(title: str, *body: object, style: str = "") -> str:
-    """Return a page that needs nothing else, light and dark; `style` is CSS beside our own."""
+    """Return a self-contained page, light and dark; `style` is additional CSS."""
     ours = files("nasgym.report").joinpath("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",

@@ -102,6 +102,5 @@ def one_line(error: Exception) -> str:
 
 def _picture(trial: Trial) -> NDArray[np.uint8]:
     from nasgym import drawing
-    from nasgym.report.figures import drawable
 
-    return drawing.rgb(drawable(trial.architecture))
+    return drawing.rgb(drawing.drawable(trial.architecture))
