@@ -12,7 +12,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from nasgym import Evaluation, SearchSpace
+from nasgym import Evaluation, NASVectorEnv, SearchSpace
+from nasgym.agents.random_search import RandomSearch
 from nasgym.analysis.choices import choice_history
 from nasgym.archive import Archive, Trial
 from nasgym.report import write_report
@@ -23,7 +24,7 @@ from nasgym.spaces import ConvSpace
 from tests.browser import needs_browser, open_page
 from tests.command_line import assert_mistake, run
 from tests.free_search import ID, register
-from tests.spaces import Stack
+from tests.spaces import Numbers, Stack
 
 HOSTILE = "</style><script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
 """A malicious name of a class, an error or a folder."""
@@ -302,3 +303,22 @@ def test_mistakes_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert_mistake(run(capsys, "report", tmp_path / "empty"), "no child of")
     outcome = run(capsys, "report", tmp_path / "empty", "--figures", "gif")
     assert_mistake(outcome, "'gif' is none of pdf, svg, png")
+
+
+def test_a_report_needs_no_data_to_know_the_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of CIFAR-10 is reported, with its decisions by name, where CIFAR-10 is missing."""
+    monkeypatch.setenv("NASGYM_DATA", str(tmp_path / "nothing"))
+    space = ConvSpace()
+    run = tmp_path / "run"
+    run.mkdir()
+    plan = {"env": "NAS-CIFAR10-v0", "agent": "random", "children": 20, "env_options": {}}
+    (run / "search.json").write_text(json.dumps(plan))
+    envs = NASVectorEnv(space, Numbers(), 4, archive=run / "archive.db")
+    RandomSearch(0).search(envs, 20)
+    envs.close()
+    with pytest.raises(FileNotFoundError, match="nasgym data cifar10"):
+        gym.make("NAS-CIFAR10-v0")
+    write_report([Run(run)], run / "report.html")
+    assert "filter_height" in (run / "report.html").read_text()

@@ -18,7 +18,7 @@ from nasgym.archive import Trial
 from nasgym.report.figures import DRAWN
 from nasgym.search.entropy import saved_entropy
 from nasgym.search.plan import Plan
-from nasgym.search.run import Run
+from nasgym.search.run import Run, make_env
 from nasgym.spaces.base import SearchSpace, deepest
 
 TOP = 10
@@ -142,16 +142,16 @@ def contents(run: Run) -> Contents | None:
 def space_of(plan: Plan) -> SearchSpace | None:
     """Return the space of a run with its maximum depth, or None if it cannot be made here.
 
-    The environment must be registered already: "module:Id" would import code that a file names.
+    No data are read for an environment of ours. Another environment must be registered already:
+    "module:Id" would import code that a file names.
     """
-    registered = plan.env.rpartition(":")[2]
-    if registered not in gym.registry:
-        return None
-    irrelevant = ("archive", "run", "workers")  # to the space; they open files or connections
-    options = {name: value for name, value in plan.env_options.items() if name not in irrelevant}
     try:
-        task = gym.make_vec(registered, num_envs=1, **options).unwrapped
-        task.close()
-        return deepest(task.base_space)  # type: ignore[attr-defined]
-    except Exception:  # its data are missing, or the environment is a stranger's
+        if (problem := plan.problem()) is not None:
+            return deepest(problem.search_space())
+        registered = plan.env.rpartition(":")[2]
+        if registered not in gym.registry:
+            return None
+        with closing(make_env(registered, 1, plan.task_options)) as env:
+            return deepest(env.study.ceiling.space)
+    except Exception:  # of a stranger's environment, or of a damaged plan
         return None

@@ -74,10 +74,11 @@ class Plan:
 
     def problem(self) -> ProblemOptions | None:
         """Return the typed options of the environment; None if it is not one of ours."""
-        if self.env not in ENVIRONMENTS:
+        env = self.env.removeprefix("nasgym:")
+        if env not in ENVIRONMENTS:
             return None
         workers = {} if self.workers is None else {"workers": self.workers}
-        return problem(self.env, {**self.task_options, **workers})
+        return problem(env, {**self.task_options, **workers})
 
     def search_of(self, agent: Agent) -> Callable[[NASVectorEnv, int], None]:
         """Return the method of `agent` that searches as planned, in waves or asynchronously."""
