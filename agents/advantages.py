@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.archive import Trial
+from nasgym.errors import InvalidInput
 
 SMALLEST_SPREAD = 1e-6
 """Lower bound of the divisor of standardised advantages: it avoids dividing by zero when rewards
@@ -52,7 +53,7 @@ def rewards_of(trials: Sequence[Trial]) -> list[float]:
     """Return the rewards of trials; raise ValueError if one is not finite."""
     for trial in trials:
         if not math.isfinite(trial.reward):
-            raise ValueError(
+            raise InvalidInput(
                 f"the reward of child {trial.number} is {trial.reward}: it must be finite"
             )
     return [trial.reward for trial in trials]

@@ -15,6 +15,7 @@ from nasgym.archive import Trial
 from nasgym.environments.env import NASEnv
 from nasgym.environments.study import Study
 from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
@@ -39,7 +40,7 @@ class Agent(ABC):
 
     def search_asynchronously(self, env: NASEnv | NASVectorEnv, budget: int) -> None:
         """Search like `search`, but propose a string as soon as a worker is free."""
-        raise ValueError(f"{type(self).__name__} learns from batches, not one by one")
+        raise InvalidInput(f"{type(self).__name__} learns from batches, not one by one")
 
     @classmethod
     def resolve_options(cls, options: dict[str, Any], budget: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.archive import Trial
+from nasgym.errors import InvalidInput
 from nasgym.options import check_options, types_of
 from nasgym.spaces.base import SearchSpace, Tokens
 
@@ -21,7 +22,7 @@ class RegularizedEvolution(AskTellAgent):
         """`population` and `sample` are P and S in the paper; small budgets need smaller ones."""
         check_options({"population": population, "sample": sample}, types_of(type(self)))
         if not 1 <= sample <= population:
-            raise ValueError(f"sample must be from 1 to population ({population}), not {sample}")
+            raise InvalidInput(f"sample must be from 1 to population ({population}), not {sample}")
         self.size, self.tournament = population, sample
         self.rng = np.random.default_rng(seed)
         self.population: deque[tuple[Tokens, float]] = deque(maxlen=population)

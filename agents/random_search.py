@@ -6,6 +6,7 @@ import numpy as np
 
 from nasgym.agents.base import AskTellAgent, generator_from, generator_state
 from nasgym.archive import Trial
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
@@ -17,7 +18,7 @@ class RandomSearch(AskTellAgent):
     def __init__(self, seed: int = 0, *, uniform: str = "decisions") -> None:
         """`uniform` is "decisions" or "strings"; they differ only in spaces with branches."""
         if uniform not in ("decisions", "strings"):
-            raise ValueError(f"uniform must be 'decisions' or 'strings', not {uniform!r}")
+            raise InvalidInput(f"uniform must be 'decisions' or 'strings', not {uniform!r}")
         self.uniform = uniform
         self.rng = np.random.default_rng(seed)
 

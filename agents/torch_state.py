@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from nasgym.errors import InvalidInput
+
 FOREIGN_STATE = "the archive holds a state that no agent of nasgym saved"
 
 
@@ -29,9 +31,9 @@ def unpacked(data: bytes) -> dict[str, Any]:
             state = torch.load(io.BytesIO(data), weights_only=True)
     except Exception as error:  # any kind; torch's message would advise loading without checks
         kind = type(error).__name__
-        raise ValueError(f"{FOREIGN_STATE}: reading stopped at {kind}") from None
+        raise InvalidInput(f"{FOREIGN_STATE}: reading stopped at {kind}") from None
     if not isinstance(state, dict):
-        raise ValueError(f"{FOREIGN_STATE}: it is a {type(state).__name__}")
+        raise InvalidInput(f"{FOREIGN_STATE}: it is a {type(state).__name__}")
     _intern_keys(state)
     return state
 

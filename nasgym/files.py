@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+from nasgym.errors import InvalidInput, NasgymError
+
 LONGEST_JSON = 4 * 2**20
 """Maximum size of a JSON file that is read, in bytes; nasgym's own files have some thousands."""
 
@@ -42,18 +44,18 @@ def read_json(path: Path) -> Any:
     """
     size = path.stat().st_size
     if size > LONGEST_JSON:
-        raise ValueError(f"it has {size:,} bytes, more than the maximum of {LONGEST_JSON:,}")
+        raise InvalidInput(f"it has {size:,} bytes, more than the maximum of {LONGEST_JSON:,}")
     try:
         return json.loads(path.read_bytes(), parse_constant=_refuse)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise InvalidInput("it is nested too deeply") from None
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number in JSON")
+    raise InvalidInput(f"{constant} is no number in JSON")
 
 
-class LockHeldError(Exception):
+class LockHeldError(NasgymError):
     """Another owner holds the lock."""
 
     def __init__(self, owner: str) -> None:
@@ -70,8 +72,8 @@ class ProcessLock:
     its parent's lock and cannot release it.
     """
 
-    # Not `filelock`: in 3.20.3, which pyproject.toml admits, a forked child that deletes its copy
-    # unlocks its parent's lock, and a process that finds the file locked erases the owner in it.
+    # Not the package filelock: in its releases before 4 a forked child that deletes its copy unlocks
+    # its parent's lock, and later ones use a lock that survives `kill -9` where flock is missing.
 
     _file = -1  # `__del__` runs even if the lock was not taken
 

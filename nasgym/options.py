@@ -6,12 +6,17 @@ import json
 import os
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from nasgym.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+DataclassT = TypeVar("DataclassT", bound="DataclassInstance")
 
 KINDS: Mapping[Any, str] = {
     int: "a whole number",
@@ -63,6 +68,24 @@ def check_options(
             subject = f"{owner} has" if owner else "there is"
             raise InvalidInput(f"{subject} no option {name!r}{did_you_mean(name, list(known))}")
     return {name: _checked(name, value, known.get(name, Any)) for name, value in options.items()}
+
+
+def from_options(kind: type[DataclassT], options: object) -> DataclassT:
+    """Return the dataclass `kind` made of `options`, which come from a file.
+
+    Raises InvalidInput for something else than a mapping, for a missing or an unknown name and for
+    a value of another type.
+    """
+    if not isinstance(options, Mapping):
+        raise InvalidInput(f"it must be a mapping, not {options!r:.40}")
+    required = [
+        each.name
+        for each in fields(kind)
+        if each.init and each.default is MISSING and each.default_factory is MISSING
+    ]
+    if missing := [name for name in required if name not in options]:
+        raise InvalidInput(f"it lacks {', '.join(missing)}")
+    return kind(**check_options(options, types_of(kind)))
 
 
 def types_of(kind: type | Callable[..., Any]) -> dict[str, Any]:

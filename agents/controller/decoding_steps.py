@@ -8,6 +8,7 @@ changes the next decision, the connections are not independent: each then has a 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import Decision, SearchSpace, Tokens
 
 Path = tuple[int, ...]
@@ -104,7 +105,7 @@ class StepGraph:
         decided, path = segment.width, [len(tokens)]
         while decided < len(tokens):
             if not 0 <= (token := tokens[decided - 1]) < len(segment.successors):
-                raise ValueError(f"{tuple(tokens)} is no string of {self.space}")
+                raise InvalidInput(f"{tuple(tokens)} is no string of {self.space}")
             path.append(segment.successors[token])
             segment = self.segment(path[-1])
             decided += segment.width
@@ -121,7 +122,7 @@ class StepGraph:
                     steps.append(step)
                     decided += step.width
         if decided != length:
-            raise ValueError(f"{length} tokens of {self.space} end within an anchor")
+            raise InvalidInput(f"{length} tokens of {self.space} end within an anchor")
         return steps
 
     def _build_segment(self, state: int) -> Segment:

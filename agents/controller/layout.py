@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgym.agents.controller.decoding_steps import DecodingStep, Path, StepGraph, Vocabulary
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import Tokens
 
 CLOSED = -1e9
@@ -98,7 +99,7 @@ class PathIndex:
     def write(self, tokens: Ints, strings: Ints, batch: Batch) -> None:
         """Write the columns of `tokens` into the columns `strings` of `batch`."""
         if ((tokens < 0) | (tokens >= self._limits)).any():
-            raise ValueError("a token is none of the options of its decision")
+            raise InvalidInput("a token is none of the options of its decision")
         steps = np.arange(len(self.places))[:, None]
         chosen = tokens[self.places] * self._is_softmax
         batch.options[: len(steps), strings] = self._options

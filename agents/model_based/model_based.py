@@ -23,6 +23,7 @@ from nasgym.agents.model_based.surrogate import Surrogate, ranks
 from nasgym.agents.settings import check_types, with_options
 from nasgym.agents.torch_state import one_thread, packed, unpacked
 from nasgym.archive import Trial
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import SearchSpace, Tokens
 
 DRAWS = 100
@@ -60,9 +61,9 @@ class ModelBasedSettings:
         check_types(self)
         for name in ("first", "updates", "imagined", "parents", "hidden", "remembered"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 1, not {getattr(self, name)}")
+                raise InvalidInput(f"{name} must be from 1, not {getattr(self, name)}")
         if self.mutants < 0 or self.entropy < 0 or self.lr <= 0:
-            raise ValueError(
+            raise InvalidInput(
                 f"mutants and entropy must be from 0, lr above 0: not {self.mutants}, "
                 f"{self.entropy} and {self.lr}"
             )

@@ -33,6 +33,7 @@ from nasgym.environments.env import NASEnv
 from nasgym.environments.replay import ReplayError
 from nasgym.environments.study import Study
 from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput
 from nasgym.execution.actor import Actor, ActorLost
 from nasgym.execution.actors import PLACEMENTS, gather, place
 from nasgym.spaces.base import Tokens
@@ -73,13 +74,13 @@ class AsynchronousSettings:
         check_types(self)
         for name in ("shards", "replicas", "batch", "accumulate", "hosts", "hidden"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 1, not {getattr(self, name)}")
+                raise InvalidInput(f"{name} must be from 1, not {getattr(self, name)}")
         if self.lr <= 0 or not 0 <= self.decay < 1:
-            raise ValueError(
+            raise InvalidInput(
                 f"lr must be above 0 and decay in [0, 1): not {self.lr} and {self.decay}"
             )
         if self.placement not in PLACEMENTS:
-            raise ValueError(f"placement {self.placement!r} is none of {', '.join(PLACEMENTS)}")
+            raise InvalidInput(f"placement {self.placement!r} is none of {', '.join(PLACEMENTS)}")
 
 
 PRESETS: Mapping[str, AsynchronousSettings] = {

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nasgym.agents.base import generator_from, generator_state
 from nasgym.agents.controller.controller import Controller
 from nasgym.agents.torch_state import one_thread, packed, unpacked
+from nasgym.errors import InvalidInput
 from nasgym.execution.actor import Actor
 from nasgym.spaces.base import SearchSpace
 
@@ -125,7 +126,7 @@ class ParameterServer:
         """
         elements = sum(len(array) for array in values)
         if len(shards) > elements:
-            raise ValueError(f"{len(shards)} shards are more than {elements} parameters")
+            raise InvalidInput(f"{len(shards)} shards are more than {elements} parameters")
         self.shards = shards
         self.accumulate = accumulate
         self.version = 0
@@ -177,7 +178,7 @@ class ParameterServer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Load what `state` returned; ValueError if it has another number of shards."""
         if len(state["adam"]) != len(self.shards):
-            raise ValueError(
+            raise InvalidInput(
                 f"the state has {len(state['adam'])} shards, not {len(self.shards)}: the number "
                 f"cannot change in a run"
             )

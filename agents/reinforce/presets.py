@@ -5,6 +5,7 @@ from typing import Any, Generic
 
 from nasgym.agents.base import Agent
 from nasgym.agents.settings import Settings, with_options
+from nasgym.errors import InvalidInput
 
 AUTO = "auto"
 
@@ -57,7 +58,7 @@ class PresetAgent(Agent, Generic[Settings]):
         Raises ValueError for an unknown preset or a wrong value.
         """
         if preset != AUTO and preset not in presets:
-            raise ValueError(f"preset {preset!r} is none of {', '.join((AUTO, *presets))}")
+            raise InvalidInput(f"preset {preset!r} is none of {', '.join((AUTO, *presets))}")
         self._presets, self._options = presets, options
         self._chosen: str | None = None
         self._automatic = preset == AUTO

@@ -16,6 +16,7 @@ from nasgym.agents.torch_state import one_thread, packed, unpacked
 from nasgym.archive import Trial
 from nasgym.environments.env import NASEnv
 from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import SearchSpace, Tokens
 
 
@@ -46,11 +47,11 @@ class ReinforceSettings:
     def __post_init__(self) -> None:
         check_types(self)
         if self.lr <= 0 or self.batch < 1 or not 0 <= self.decay < 1 or self.hidden < 1:
-            raise ValueError(
+            raise InvalidInput(
                 f"lr must be above 0, batch and hidden from 1, decay in [0, 1): not {self}"
             )
         if self.clip < 0 or self.passes < 1 or (self.passes > 1 and not self.clip):
-            raise ValueError(
+            raise InvalidInput(
                 f"clip must be from 0 and passes from 1, and more than one pass needs a clip "
                 f"(0.2 is usual): not clip {self.clip}, passes {self.passes}"
             )

@@ -27,6 +27,7 @@ from nasgym.agents.sb3.vec_env import NASVecEnv, RewardStandardiser
 from nasgym.agents.torch_state import FOREIGN_STATE, packed, unpacked
 from nasgym.environments.env import NASEnv
 from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput
 from nasgym.options import check_options, did_you_mean
 
 Options = Mapping[str, Any]
@@ -85,7 +86,7 @@ class StableBaselines(Agent):
         own = {"children_per_update": self.children_per_update, "decay": decay}
         check_options(own, {"children_per_update": int, "decay": float})
         if self.children_per_update < 1 or not 0 <= decay < 1:
-            raise ValueError(
+            raise InvalidInput(
                 f"children_per_update must be from 1 and decay in [0, 1), "
                 f"not {children_per_update} and {decay}"
             )
@@ -133,7 +134,7 @@ class StableBaselines(Agent):
             return self.algorithm(self.policy, env, seed=self.seed, **options)
         except (AssertionError, TypeError, ValueError) as error:
             words = ", ".join(f"{name}={value!r}" for name, value in options.items())
-            raise ValueError(f"{type(self).__name__} does not take {words}: {error}") from error
+            raise InvalidInput(f"{type(self).__name__} does not take {words}: {error}") from error
 
     @classmethod
     def _signature(cls) -> inspect.Signature:
@@ -163,7 +164,7 @@ class StableBaselines(Agent):
         for name in options:
             if name not in known:
                 hint = did_you_mean(name, known)
-                raise ValueError(f"{type(self).__name__} has no option {name!r}{hint}")
+                raise InvalidInput(f"{type(self).__name__} has no option {name!r}{hint}")
 
 
 class OnPolicy(StableBaselines):
@@ -276,7 +277,7 @@ class DQN(StableBaselines):
         super().__init__(seed, **options)
         check_options({"exploration_children": exploration_children}, {"exploration_children": int})
         if exploration_children < 1:
-            raise ValueError(f"exploration_children must be from 1, not {exploration_children}")
+            raise InvalidInput(f"exploration_children must be from 1, not {exploration_children}")
         self.exploration_children = exploration_children
 
     def build(self, env: RewardStandardiser, steps: int) -> BaseAlgorithm:
@@ -316,7 +317,7 @@ def _load(model: Any, data: bytes) -> None:
         _restore(model, state)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         kind = type(model).__name__
-        raise ValueError(f"{FOREIGN_STATE}, not {kind} here ({type(error).__name__})") from None
+        raise InvalidInput(f"{FOREIGN_STATE}, not {kind} here ({type(error).__name__})") from None
 
 
 def _restore(model: Any, state: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from nasgym.agents.advantages import Advantages
 from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput
 
 
 class NASVecEnv(VecEnv):
@@ -87,5 +88,5 @@ class RewardStandardiser(VecEnvWrapper):
     def _standardised(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
         for reward in rewards:
             if not math.isfinite(reward):
-                raise ValueError(f"the reward of a child is {reward}: it must be finite")
+                raise InvalidInput(f"the reward of a child is {reward}: it must be finite")
         return self.advantages.update(rewards.tolist())

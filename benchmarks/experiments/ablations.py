@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from nasgym.environments.problems import ImageOptions
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import zoo
 from nasgym.options import parse_options
@@ -89,7 +90,7 @@ class Skips:
             best = archive.best()
         found = None if best is None else read(best.architecture)
         if not isinstance(found, ConvArchitecture):
-            raise ValueError(f"{self.run} has no trained convolutional network")
+            raise InvalidInput(f"{self.run} has no trained convolutional network")
         networks = {
             "as found": found,
             "all skips removed": zoo.chain(found),

@@ -28,6 +28,7 @@ from nasgym.agents.local_search import LocalSearch
 from nasgym.agents.random_search import RandomSearch
 from nasgym.archive import Trial
 from nasgym.environments.vector import NASVectorEnv
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import SearchSpace, Tokens
 from nasgym.tables import Table, TableError, TableEvaluator
 
@@ -132,7 +133,7 @@ def search_score(agent: AskTellAgent, table: Table, seconds: float) -> SearchSco
         agent.search(envs, sys.maxsize)
     best = envs.archive.best()
     if best is None:
-        raise ValueError(f"{seconds} seconds do not suffice for one child")
+        raise InvalidInput(f"{seconds} seconds do not suffice for one child")
     return SearchScore(
         test=100 * float(table.test[table.space.index(best.tokens)]),
         children=len(envs.archive),

@@ -27,6 +27,7 @@ from nasgym.benchmarks.leaderboard.standings import (
     task_standing,
 )
 from nasgym.benchmarks.leaderboard.tasks import task_named
+from nasgym.errors import InvalidInput
 from nasgym.files import write_atomically
 
 
@@ -47,11 +48,13 @@ class Leaderboard:
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.budget < 1:
-            raise ValueError(f"{self.seeds} seeds of {self.budget} children are nothing to compare")
+            raise InvalidInput(
+                f"{self.seeds} seeds of {self.budget} children are nothing to compare"
+            )
         for name in ("tasks", "agents"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
-                raise ValueError(f"name one or more {name}, each once, not {' '.join(given)!r}")
+                raise InvalidInput(f"name one or more {name}, each once, not {' '.join(given)!r}")
 
     def entries(self) -> list[LeaderboardEntry]:
         """Return all entries, seed by seed."""
@@ -97,7 +100,7 @@ class Leaderboard:
         results = self.results()
         standings = self._standings(results)
         if not standings:
-            raise ValueError(f"no run in {self.out} is finished: there is nothing to show")
+            raise InvalidInput(f"no run in {self.out} is finished: there is nothing to show")
         rows = overall(standings)
         pictures = save(draw(standings, rows, self.agents), self.out / FIGURES)
         path = self.out / "LEADERBOARD.md"

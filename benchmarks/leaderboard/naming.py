@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.options import parse_options
 
 
@@ -15,7 +16,7 @@ def parse_name(text: str) -> tuple[str, Mapping[str, Any]]:
     """
     found = re.fullmatch(r"(.+?)(?::(\w+=.*))?", text, re.DOTALL)
     if found is None:
-        raise ValueError("a name is empty")
+        raise InvalidInput("a name is empty")
     name, options = found.groups()
     return name, parse_options(re.split(r",(?=\w+=)", options) if options else ())
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nasgym.benchmarks.leaderboard.naming import parse_name
+from nasgym.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class BenchmarkTask:
         for name in ("num_envs", "seeds", "children"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} of task {self.name} must be at least 1, not {value!r}")
+                raise InvalidInput(f"{name} of task {self.name} must be at least 1, not {value!r}")
 
     def env_options(self, seed: int) -> dict[str, Any]:
         """Return the environment's options for the run with `seed`."""

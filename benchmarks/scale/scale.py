@@ -27,6 +27,7 @@ from nasgym.benchmarks.leaderboard.scores import Floats
 from nasgym.benchmarks.measurement import machine
 from nasgym.benchmarks.scale.driver import Scenario, SimulationResult, simulate
 from nasgym.drawing.palette import BLUE, GREY, ORANGE, series
+from nasgym.errors import InvalidInput
 from nasgym.files import write_atomically
 from nasgym.report.plotting import logarithmic, styled, write
 
@@ -96,9 +97,9 @@ class ScaleBenchmark:
     def __post_init__(self) -> None:
         for name in self.only:
             if name not in SCENARIOS:
-                raise ValueError(f"no row {name!r}; choose from {', '.join(SCENARIOS)}")
+                raise InvalidInput(f"no row {name!r}; choose from {', '.join(SCENARIOS)}")
         if self.children is not None and self.children < 1:
-            raise ValueError(f"children must be at least 1, not {self.children}")
+            raise InvalidInput(f"children must be at least 1, not {self.children}")
 
     def main(self) -> None:
         """Run the missing rows, then show all of them."""

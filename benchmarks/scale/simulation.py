@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.execution.scheduler import Scheduler, SchedulerEvaluator, Task
 
@@ -57,9 +58,9 @@ class VirtualBackend:
         for impossible values.
         """
         if durations not in DURATIONS:
-            raise ValueError(f"no durations {durations!r}; choose from {', '.join(DURATIONS)}")
+            raise InvalidInput(f"no durations {durations!r}; choose from {', '.join(DURATIONS)}")
         if workers < 1 or not seconds > 0 or not 0 <= failures + kills <= 1:
-            raise ValueError(
+            raise InvalidInput(
                 f"workers must be at least 1, seconds above 0, failures + kills from 0 to 1; not "
                 f"{workers}, {seconds}, {failures} + {kills}"
             )

@@ -29,6 +29,7 @@ from nasgym.benchmarks.speed import language as language_speed
 from nasgym.benchmarks.speed import scheduling as scheduling_speed
 from nasgym.benchmarks.speed import search as search_speed
 from nasgym.benchmarks.speed import training as training_speed
+from nasgym.errors import InvalidInput
 from nasgym.execution.json_process import ONE_THREAD
 
 MEASUREMENTS: Mapping[str, Callable[[Effort], Measurement]] = {
@@ -75,7 +76,9 @@ class SpeedBenchmark:
     def __post_init__(self) -> None:
         for name in self.only:
             if name not in MEASUREMENTS:
-                raise ValueError(f"no measurement {name!r}; choose from {', '.join(MEASUREMENTS)}")
+                raise InvalidInput(
+                    f"no measurement {name!r}; choose from {', '.join(MEASUREMENTS)}"
+                )
 
     def main(self, effort: Effort = FULL) -> None:
         """Measure, and show each result as soon as it is known."""

@@ -12,8 +12,10 @@ from math import isfinite, log2
 from pathlib import Path
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.files import read_json
 from nasgym.networks import zoo
+from nasgym.options import from_options
 from nasgym.spaces.plain import plain
 
 
@@ -89,19 +91,21 @@ class OwnResult:
 
     def __post_init__(self) -> None:
         if self.table not in TABLES:
-            raise ValueError(f"table {self.table!r} is none of {', '.join(TABLES)}")
+            raise InvalidInput(f"table {self.table!r} is none of {', '.join(TABLES)}")
         for name in ("model", "hardware", "command"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
-                raise ValueError(f"{name} must be a non-empty text, not {getattr(self, name)!r}")
+                raise InvalidInput(f"{name} must be a non-empty text, not {getattr(self, name)!r}")
         for name in ("parameters", "epochs"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number from 1, not {getattr(self, name)}")
+                raise InvalidInput(
+                    f"{name} must be a whole number from 1, not {getattr(self, name)}"
+                )
         for name in ("value", "share"):
             number = getattr(self, name)
             if type(number) not in (int, float) or not (isfinite(number) and number > 0):
-                raise ValueError(f"{name} must be a number above 0, not {number!r}")
+                raise InvalidInput(f"{name} must be a number above 0, not {number!r}")
         if self.share > 1:
-            raise ValueError(f"share must be at most 1, not {self.share}")
+            raise InvalidInput(f"share must be at most 1, not {self.share}")
 
     @property
     def budget(self) -> str:
@@ -121,13 +125,13 @@ def parse_results(text: str, source: str) -> list[OwnResult]:
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{source} is not JSON: {error}") from None
+        raise InvalidInput(f"{source} is not JSON: {error}") from None
     found = []
     for number, row in enumerate(rows, start=1):
         try:
-            found.append(OwnResult(**row))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{source}, row {number}: {error}") from None
+            found.append(from_options(OwnResult, row))
+        except ValueError as error:
+            raise InvalidInput(f"{source}, row {number}: {error}") from None
     return found
 
 
@@ -155,9 +159,9 @@ def trained_result(folder: Path) -> OwnResult:
             done["command"],
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from None
+        raise InvalidInput(f"{path} is damaged: {error!r}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise InvalidInput(f"{path}: {error}") from None
 
 
 def to_plain(name: str, rows: Sequence[OwnResult]) -> dict[str, Any]:
@@ -181,7 +185,7 @@ def _table_of(options: Mapping[str, Any]) -> str:
     if options.get("corpus") == "ptb" and options.get("vocabulary_size") in (None, 10_000):
         return "ptb"
     chosen = ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
-    raise ValueError(f"no table of the paper is about {chosen}")
+    raise InvalidInput(f"no table of the paper is about {chosen}")
 
 
 def _value(table: str, test: Mapping[str, float]) -> float:

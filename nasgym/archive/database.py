@@ -9,12 +9,13 @@ from typing import Any
 
 from nasgym.archive.schema import APPLICATION, VERSION, create_tables
 from nasgym.crash_points import crash_point
+from nasgym.errors import NasgymError
 
 BUSY_TIMEOUT = 30.0
 """Seconds to wait while other processes write."""
 
 
-class ArchiveError(Exception):
+class ArchiveError(NasgymError):
     """An archive cannot be used; the message is one line for the user."""
 
 

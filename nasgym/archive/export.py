@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.archive.database import Database
+from nasgym.errors import InvalidInput
 from nasgym.files import replacing
 
 FORMATS = (".csv", ".jsonl")
@@ -33,7 +34,9 @@ def export(path: Path, out: Path) -> int:
     ValueError if `out` does not end in .csv or .jsonl.
     """
     if out.suffix not in FORMATS:
-        raise ValueError(f"{out} is neither .csv nor .jsonl: name a file that ends in one of them")
+        raise InvalidInput(
+            f"{out} is neither .csv nor .jsonl: name a file that ends in one of them"
+        )
     with closing(Database(path, read_only=True)) as database, database.readable():
         connection = database.connection
         connection.execute("BEGIN")  # read one snapshot

@@ -9,6 +9,7 @@ import tyro
 
 from nasgym.commands.live import downloading
 from nasgym.commands.terminal import OUT, say
+from nasgym.errors import InvalidInput
 
 if TYPE_CHECKING:
     from nasgym.data.download import Progress
@@ -37,7 +38,9 @@ class Data:
                 path = downloads[self.name](progress)
             say(f"{self.name} is at {path}, complete")
         else:
-            raise ValueError(f"{self.name!r} cannot be downloaded; choose {' or '.join(downloads)}")
+            raise InvalidInput(
+                f"{self.name!r} cannot be downloaded; choose {' or '.join(downloads)}"
+            )
 
 
 def _list() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from nasgym.commands.terminal import say
+from nasgym.errors import InvalidInput
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,10 +35,10 @@ class Export:
         from nasgym.networks.export import FORMATS, export_network
 
         if self.format not in FORMATS:
-            raise ValueError(f"format {self.format!r} is none of {', '.join(FORMATS)}")
+            raise InvalidInput(f"format {self.format!r} is none of {', '.join(FORMATS)}")
         out = self.out or self.folder / f"network.{self.format}"
         if out.suffix != f".{self.format}":
-            raise ValueError(f"{out} must end in .{self.format}, or give another --format")
+            raise InvalidInput(f"{out} must end in .{self.format}, or give another --format")
         difference = export_network(_trained(self.folder), out)
         if self.json:
             print(json.dumps({"file": str(out), "difference": difference}))

@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium as gym
 import tyro
 
-from nasgym.archive import ArchiveError
 from nasgym.commands.archive import ArchiveCommand
 from nasgym.commands.catalogue import Agents, Envs
 from nasgym.commands.compare import Compare
@@ -24,11 +23,7 @@ from nasgym.commands.show import Show
 from nasgym.commands.track import Track
 from nasgym.commands.train import Train
 from nasgym.commands.watch import Watch
-from nasgym.environments.replay import ReplayError
-from nasgym.execution.actor import ActorLost
-from nasgym.execution.local import WorkerError
-from nasgym.search.plan import SearchError
-from nasgym.tracking import MirrorError
+from nasgym.errors import NasgymError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "search": Search,
@@ -49,18 +44,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 """What each word after `nasgym` does."""
 
-MISTAKES = (
-    ValueError,
-    OSError,
-    ActorLost,
-    ArchiveError,
-    MirrorError,
-    ReplayError,
-    SearchError,
-    WorkerError,
-    gym.error.Error,
-)
-"""What a user can cause and mend: shown as one line, without a traceback."""
+MISTAKES = (NasgymError, OSError, gym.error.Error)
+"""What a user can cause and correct: shown as one line, without a traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from nasgym.commands.terminal import say
+from nasgym.errors import InvalidInput
 from nasgym.search.plan import SearchError
 from nasgym.search.run import Run
 
@@ -33,7 +34,7 @@ class Report:
         if not self.runs:
             raise SearchError("name the folder of a run, or of several")
         if self.figures not in (None, *FORMATS):
-            raise ValueError(f"figures {self.figures!r} is none of {', '.join(FORMATS)}")
+            raise InvalidInput(f"figures {self.figures!r} is none of {', '.join(FORMATS)}")
         home = self.runs[0] if len(self.runs) == 1 else Path()
         runs = [Run(folder) for folder in self.runs]
         for path in write_report(runs, self.out or home / "report.html", self.figures):

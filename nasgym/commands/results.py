@@ -17,6 +17,7 @@ from nasgym.analysis.paper_tables import (
     trained_result,
 )
 from nasgym.commands.terminal import OUT, say
+from nasgym.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Results:
         if self.table is None:
             return list(dict.fromkeys(row.table for row in mine)) or list(TABLES)
         if self.table not in TABLES:
-            raise ValueError(f"table {self.table!r} is none of {', '.join(TABLES)}")
+            raise InvalidInput(f"table {self.table!r} is none of {', '.join(TABLES)}")
         return [self.table]
 
 

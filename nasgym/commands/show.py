@@ -15,6 +15,7 @@ from rich.table import Table
 from nasgym.analysis.pareto import cost_of, front
 from nasgym.archive import Archive, Trial
 from nasgym.commands.terminal import OUT
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import score
 from nasgym.evaluation.rewards import COSTS
 from nasgym.files import read_json
@@ -83,7 +84,7 @@ class Show:
     def _front(self, archive: Archive) -> list[Trial]:
         """Return the Pareto front over the cost, the cheapest child first."""
         if self.pareto not in COSTS:
-            raise ValueError(f"pareto must be one of {', '.join(COSTS)}, not {self.pareto!r}")
+            raise InvalidInput(f"pareto must be one of {', '.join(COSTS)}, not {self.pareto!r}")
         outlines = front(archive.outlines([self.pareto, "perplexity"]), self.pareto)
         found = [trial for one in outlines for trial in archive[one.number : one.number + 1]]
         if not found:
@@ -115,7 +116,7 @@ def _read_architecture(path: Path) -> Any:
     try:
         data = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        raise InvalidInput(f"{path} is not JSON: {error}") from None
     return data.get("architecture", data) if isinstance(data, dict) else data
 
 

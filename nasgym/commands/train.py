@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from nasgym.commands.flags import OptionPairs
 from nasgym.commands.progress import StepDisplay
 from nasgym.commands.terminal import OUT, say
 from nasgym.environments.registry import ENVIRONMENTS
+from nasgym.errors import InvalidInput
 from nasgym.files import read_json
 from nasgym.networks import zoo
-from nasgym.options import did_you_mean, parse_options
+from nasgym.options import check_options, did_you_mean, parse_options
 from nasgym.search.run import Run
 from nasgym.search.signals import Interrupted, signals_raise
 from nasgym.spaces import read
@@ -49,7 +51,7 @@ class Train:
     """cpu, cuda or auto. [auto]"""
     out: Path | None = None
     """Folder of the training. [runs/TARGET-final]"""
-    set: tuple[str, ...] = ()
+    set: OptionPairs = ()
     """Options of the data, such as data=cifar10 image_size=16; a run's are known already."""
     json: bool = False
     """Print one JSON object per line instead of text."""
@@ -101,7 +103,7 @@ def _read_target(target: str) -> tuple[Any, dict[str, Any]]:
     try:
         data = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        raise InvalidInput(f"{path} is not JSON: {error}") from None
     if not isinstance(data, dict) or "architecture" not in data:
         return data, {}
     if (path.parent / "search.json").exists():
@@ -117,7 +119,7 @@ def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
     with closing(run.archive()) as archive:
         best = archive.best()
     if best is None:
-        raise ValueError(f"no child of {folder} has trained yet")
+        raise InvalidInput(f"no child of {folder} has trained yet")
     return best.architecture, run.plan.options
 
 
@@ -128,12 +130,10 @@ def _data_options(
     from nasgym.training.final.plan import problem_class
 
     names = problem_class(read(architecture)).OPTIONS
-    for name in given:
-        if name not in names:
-            raise ValueError(f"there is no option {name!r}{did_you_mean(name, names)}")
+    given, required = check_options(given, names), next(iter(names))
     options = {name: value for name, value in known.items() if name in names} | dict(given)
-    if names[0] not in options:
-        raise ValueError(f"say which data to train on: --set {names[0]}=...")
+    if required not in options:
+        raise InvalidInput(f"name the data to train on: --set {required}=...")
     return options
 
 

@@ -28,6 +28,7 @@ from nasgym.data.dataset import (
     check_image_size,
     stratified_order,
 )
+from nasgym.errors import InvalidInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -321,7 +322,7 @@ def _opened(path: Path) -> "Iterator[Image]":
             opened = open(path, formats=FORMATS)
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, too many")
+                raise InvalidInput(f"it has {image.width:,} x {image.height:,} pixels, too many")
             yield image
     except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
         raise DatasetError(f"{path} cannot be read as an image: {error}") from None

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import SearchSpace
 
 
@@ -18,7 +19,7 @@ class Ceiling:
         Raises ValueError if the numbers make no sense or the space cannot grow.
         """
         if grow_by < 0 or grow_every < 1:
-            raise ValueError(
+            raise InvalidInput(
                 f"grow_by must be 0 or more and grow_every 1 or more, "
                 f"not {grow_by} and {grow_every}"
             )

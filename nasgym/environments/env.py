@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nasgym.archive import Archive, Trial
 from nasgym.environments.study import Study
 from nasgym.environments.transitions import Transitions
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluator import EvaluatesBatches, Evaluator
 from nasgym.evaluation.rewards import Reward
 from nasgym.spaces.base import SearchSpace, Tokens, deepest
@@ -236,7 +237,7 @@ def layers_option(options: Mapping[str, Any] | None) -> int | None:
     """Return the "layers" of reset's options; raise ValueError for options there are not."""
     unknown = set(options or {}) - {"layers"}
     if unknown:
-        raise ValueError(f"reset knows the option 'layers', not {', '.join(map(repr, unknown))}")
+        raise InvalidInput(f"reset knows the option 'layers', not {', '.join(map(repr, unknown))}")
     return None if options is None else options.get("layers")
 
 
@@ -272,7 +273,7 @@ def refuse_copy() -> NoReturn:
 def check_render_mode(render_mode: str | None) -> str | None:
     """Return `render_mode`, or raise ValueError if there is no such mode."""
     if render_mode not in (None, *RENDER_MODES):
-        raise ValueError(f"render_mode {render_mode!r} is none of {', '.join(RENDER_MODES)}")
+        raise InvalidInput(f"render_mode {render_mode!r} is none of {', '.join(RENDER_MODES)}")
     return render_mode
 
 

@@ -10,6 +10,7 @@ from nasgym.environments.budget import Budget, BudgetSpent
 from nasgym.environments.ceiling import Ceiling
 from nasgym.environments.pipeline import Pipeline
 from nasgym.environments.replay import Replay
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.constraints import CostLimits
 from nasgym.evaluation.evaluator import EvaluatesBatches, Evaluator, as_evaluator
 from nasgym.evaluation.rewards import Reward, reward_named
@@ -263,7 +264,7 @@ def _opened(archive: Archive | str | Path | None, run: str | None, limits: str) 
     """Return the archive, with a run that belongs to this process alone."""
     if isinstance(archive, Archive):
         if run not in (None, archive.run):
-            raise ValueError(f"this archive was opened for run {archive.run!r}, not {run!r}")
+            raise InvalidInput(f"this archive was opened for run {archive.run!r}, not {run!r}")
         return archive
     if archive is None:
         return Archive(run=run or MAIN)

@@ -26,6 +26,7 @@ from nasgym.environments.env import (
 )
 from nasgym.environments.study import Study
 from nasgym.environments.transitions import Transitions
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluator import EvaluatesBatches, Evaluator
 from nasgym.evaluation.rewards import Reward
 from nasgym.spaces.base import SearchSpace
@@ -70,7 +71,7 @@ class NASVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
     ) -> None:
         """See `NASEnv` for the arguments; `num_envs` is the number of episodes in a wave."""
         if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, not {num_envs}")
+            raise InvalidInput(f"num_envs must be at least 1, not {num_envs}")
         self.render_mode = check_render_mode(render_mode)
         self.study = Study(
             space,

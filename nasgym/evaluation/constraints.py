@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count, islice
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation, Scored
 from nasgym.evaluation.evaluator import Evaluator
 
@@ -24,13 +25,13 @@ class CostLimits(Evaluator):
         Raises ValueError for limits that cannot be checked.
         """
         if not evaluator.knows_costs:
-            raise ValueError(
+            raise InvalidInput(
                 f"max_{next(iter(limits))} needs an evaluator that knows the costs of a child "
                 f"before training: {type(evaluator).__name__} does not"
             )
         for name, limit in limits.items():
             if not limit > 0:
-                raise ValueError(f"max_{name} must be above 0, not {limit}")
+                raise InvalidInput(f"max_{name} must be above 0, not {limit}")
         self.evaluator = evaluator
         self.limits = limits
         self.resource_limits = evaluator.resource_limits
@@ -95,7 +96,9 @@ class CostLimits(Evaluator):
         """Return the evaluation of a child beyond a limit; None for one within all limits."""
         for name, limit in self.limits.items():
             if costs and name not in costs:
-                raise ValueError(f"max_{name} cannot be checked: only {', '.join(costs)} are known")
+                raise InvalidInput(
+                    f"max_{name} cannot be checked: only {', '.join(costs)} are known"
+                )
             if costs and costs[name] > limit:
                 error = f"{costs[name]:,} {name}, more than max_{name}={limit}"
                 return Evaluation(status="invalid", error=error, metrics={**costs, "limit": name})

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from nasgym.errors import InvalidInput
+
 STATUSES = ("ok", "nan", "oom", "timeout", "exception", "killed", "invalid")
 """How a child's training can end. Every status but "ok" is a failure and earns FAILURE_REWARD."""
 
@@ -31,9 +33,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+            raise InvalidInput(f"status {self.status!r} is none of {', '.join(STATUSES)}")
         if not 0.0 <= self.accuracy <= 1.0:
-            raise ValueError(f"accuracy must be a fraction of 1, not {self.accuracy!r}")
+            raise InvalidInput(f"accuracy must be a fraction of 1, not {self.accuracy!r}")
         if len(self.error) > LONGEST_ERROR:
             object.__setattr__(self, "error", self.error[-LONGEST_ERROR:])
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import count, islice
 from typing import Any, Protocol
 
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 
 
@@ -144,7 +145,7 @@ def evaluate_all(evaluator: EvaluatesBatches, architectures: Sequence[Any]) -> S
     """Return the evaluations of `architectures`; raise ValueError if their number is wrong."""
     evaluations = evaluator.evaluate(architectures)
     if len(evaluations) != len(architectures):
-        raise ValueError(
+        raise InvalidInput(
             f"{type(evaluator).__name__}.evaluate returned {len(evaluations)} evaluations for "
             f"{len(architectures)} architectures"
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp
 
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 
 FAILURE_REWARD = 0.0
@@ -53,7 +54,7 @@ def reward_named(reward: str | Reward) -> Reward:
     if callable(reward):
         return reward
     if reward not in tuple(REWARDS):
-        raise ValueError(f"reward {reward!r} is none of {', '.join(REWARDS)}")
+        raise InvalidInput(f"reward {reward!r} is none of {', '.join(REWARDS)}")
     return REWARDS[reward]
 
 
@@ -97,18 +98,18 @@ class CostWeightedReward:
 
     def __post_init__(self) -> None:
         if self.cost not in COSTS:
-            raise ValueError(f"cost {self.cost!r} is none of {', '.join(COSTS)}")
+            raise InvalidInput(f"cost {self.cost!r} is none of {', '.join(COSTS)}")
         if not self.target > 0:
-            raise ValueError(f"target must be above 0, not {self.target}")
+            raise InvalidInput(f"target must be above 0, not {self.target}")
         for name in ("exponent", "exponent_below"):
             if (getattr(self, name) or 0) > 0:
-                raise ValueError(f"{name} must be 0 or less, not {getattr(self, name)}")
+                raise InvalidInput(f"{name} must be 0 or less, not {getattr(self, name)}")
 
     def __call__(self, evaluation: Evaluation) -> float:
         """Return the reward of `evaluation`; raise ValueError if it does not report the cost."""
         if self.cost not in evaluation.metrics:
             known = ", ".join(name for name in COSTS if name in evaluation.metrics) or "none"
-            raise ValueError(
+            raise InvalidInput(
                 f"cost {self.cost!r} is not reported by the evaluator; reported costs: {known}"
             )
         ratio = max(evaluation.metrics[self.cost] / self.target, SMALLEST_RATIO)

@@ -5,15 +5,17 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from nasgym.errors import InvalidInput, NasgymError
+
 Factory = Callable[..., Any]
 """Makes the object of an actor: a class, or a function at the top level of a module."""
 
 
-class ActorLost(Exception):
+class ActorLost(NasgymError):
     """The actor's process died, and with it the object's state."""
 
 
-class ActorFailed(Exception):
+class ActorFailed(NasgymError):
     """The object raised an exception; the message is its traceback."""
 
 
@@ -44,7 +46,7 @@ def pickled_factory(factory: Factory, arguments: Mapping[str, Any]) -> bytes:
     try:
         return pickle.dumps((factory, arguments))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
+        raise InvalidInput(
             f"this cannot be sent to another process ({error}): use placement='here'"
         ) from None
 

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.execution.actor import Actor, ActorLost, Factory, call, pickled_factory, result
 from nasgym.execution.json_process import JsonProcess, ProcessLost, connect_to_parent
 from nasgym.execution.ray_actor import RayActor
@@ -29,7 +30,7 @@ def place(placement: str, factory: Factory, **arguments: Any) -> Actor:
         return ProcessActor(factory, **arguments)
     if placement == "ray":
         return RayActor(factory, **arguments)
-    raise ValueError(f"placement {placement!r} is none of {', '.join(PLACEMENTS)}")
+    raise InvalidInput(f"placement {placement!r} is none of {', '.join(PLACEMENTS)}")
 
 
 def gather(

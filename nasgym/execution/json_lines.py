@@ -5,6 +5,8 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nasgym.errors import InvalidInput
+
 MAX_MESSAGE = 16 * 2**20
 """Maximum size of a message, in bytes."""
 
@@ -16,7 +18,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     """
     line = json.dumps(message, allow_nan=False).encode() + b"\n"
     if len(line) > MAX_MESSAGE:
-        raise ValueError(f"a message of {len(line):,} bytes is longer than {MAX_MESSAGE:,}")
+        raise InvalidInput(f"a message of {len(line):,} bytes is longer than {MAX_MESSAGE:,}")
     return line
 
 

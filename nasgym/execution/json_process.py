@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+from nasgym.errors import NasgymError
 from nasgym.execution.json_lines import JsonLines
 
 CLOSE_WITHIN = 0.5
@@ -34,7 +35,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 # In the parent ------------------------------------------------------------------------------------
 
 
-class ProcessLost(Exception):
+class ProcessLost(NasgymError):
     """A process died or does not answer; the message says why."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from nasgym.errors import InvalidInput, NasgymError
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.execution.json_process import JsonProcess, ProcessLost
 from nasgym.execution.scheduler import Scheduler, Task
@@ -20,7 +21,7 @@ ANSWER_WITHIN = 10.0
 """Seconds that it has to answer; after that it and all its children are considered lost."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(NasgymError, RuntimeError):
     """The job cannot start at all; the message gives the reason in one line."""
 
 
@@ -43,13 +44,13 @@ class LocalBackend:
         if not hasattr(os, "fork"):
             raise OSError("children are trained in forked processes, which this system lacks")
         if ":" not in job:
-            raise ValueError(f"a job is named 'package.module:function', not {job!r}")
+            raise InvalidInput(f"a job is named 'package.module:function', not {job!r}")
         if workers < 1:
-            raise ValueError(f"{workers} workers cannot train anything")
+            raise InvalidInput(f"{workers} workers cannot train anything")
         limits = {"time_limit": time_limit, "memory_limit": memory_limit}
         for name, limit in limits.items():
             if limit is not None and not limit > 0:
-                raise ValueError(f"{name} must be above 0, or None for no limit, not {limit}")
+                raise InvalidInput(f"{name} must be above 0, or None for no limit, not {limit}")
         self.workers = workers
         self._setup: dict[str, Any] = {"job": job, "settings": dict(settings), **limits}
         self._server: JsonProcess | None = None

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nasgym.errors import InvalidInput
+
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """CPU flags that make training in bfloat16 twice as fast; without them it is slower."""
 
@@ -29,10 +31,12 @@ def resolve(device: str) -> str:
     Raises ValueError, in one line, if the device is unknown or absent.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
+        raise InvalidInput(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
     usable = bool(gpus()) and torch_build()["cuda"] is not None
     if device == "cuda" and not usable:
-        raise ValueError("device 'cuda' needs a GPU that nvidia-smi sees and a torch built for it")
+        raise InvalidInput(
+            "device 'cuda' needs a GPU that nvidia-smi sees and a torch built for it"
+        )
     return "cuda" if usable and device != "cpu" else "cpu"
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.execution import machine
 from nasgym.execution.local import WorkerError
 
@@ -37,7 +38,7 @@ def ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise ValueError("a cluster needs Ray: pip install 'nasgym[ray]'") from None
+        raise InvalidInput("a cluster needs Ray: pip install 'nasgym[ray]'") from None
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class ChildResources:
 
     def __post_init__(self) -> None:
         if not self.cpus > 0:
-            raise ValueError(f"cpus must be above 0, not {self.cpus!r}")
+            raise InvalidInput(f"cpus must be above 0, not {self.cpus!r}")
         if not self.gpus >= 0 or (self.gpus > 1 and self.gpus % 1):
-            raise ValueError(f"gpus must be from 0 to 1, or a whole number, not {self.gpus!r}")
+            raise InvalidInput(f"gpus must be from 0 to 1, or a whole number, not {self.gpus!r}")
 
     def capacity(self, resources: Mapping[str, float]) -> int:
         """Return how many children fit a node with these free resources, "CPU" and "GPU"."""
@@ -92,7 +93,7 @@ class Cluster:
         """
         self.resources = ChildResources(cpus, gpus)
         if address not in ("ray", "auto") and not address.startswith("ray://"):
-            raise ValueError(
+            raise InvalidInput(
                 f"workers must be a number, 'ray', 'auto' or 'ray://host:port', not {address!r}"
             )
         if not ray().is_initialized():
@@ -112,7 +113,9 @@ class Cluster:
         the device is "cuda" but children reserve no GPU.
         """
         if device == "cuda" and not self.resources.gpus:
-            raise ValueError("device 'cuda' on a cluster needs gpus=..., such as 1 or 0.25 a child")
+            raise InvalidInput(
+                "device 'cuda' on a cluster needs gpus=..., such as 1 or 0.25 a child"
+            )
         total = {node["NodeID"]: node["Resources"] for node in ray().nodes() if node["Alive"]}
         capacity = {node: self.resources.capacity(total[node]) for node in total}
         survey = _survey_all_gpus if self.resources.gpus else machine.survey
@@ -166,7 +169,7 @@ def _connect(address: str) -> None:
         _check_reachable(address)
         ray().init(address=address, **options)
     except ImportError:
-        raise ValueError(f"{address} needs Ray's client: pip install 'ray[client]'") from None
+        raise InvalidInput(f"{address} needs Ray's client: pip install 'ray[client]'") from None
     except (OSError, RuntimeError, ValueError, ray().exceptions.RayError) as error:
         raise WorkerError(
             f"no Ray cluster answers at {address!r} ({last_line(error)}): start one with `ray "

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.evaluation.evaluator import Evaluator
 from nasgym.spaces.plain import plain
@@ -69,7 +70,7 @@ class Scheduler:
     def __init__(self, backend: Backend, *, retries: int = 2) -> None:
         """Run children on `backend`."""
         if retries < 0:
-            raise ValueError(f"retries must be 0 or more, not {retries}")
+            raise InvalidInput(f"retries must be 0 or more, not {retries}")
         self.backend = backend
         self.retries = retries
         self._owner = os.getpid()
@@ -93,7 +94,7 @@ class Scheduler:
         if costs is None:
             costs = [0.0] * len(tasks)
         if len(costs) != len(tasks):
-            raise ValueError(f"{len(tasks)} tasks need as many costs, not {len(costs)}")
+            raise InvalidInput(f"{len(tasks)} tasks need as many costs, not {len(costs)}")
         tickets = list(itertools.islice(self._tickets, len(tasks)))
         submission = next(self._submissions)
         for ticket, task, cost in zip(tickets, tasks, costs, strict=True):

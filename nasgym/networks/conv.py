@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgym.errors import InvalidInput
 from nasgym.networks.layers import module
 from nasgym.networks.wiring import check_outputs, wire
 from nasgym.spaces.conv import ConvArchitecture
@@ -41,7 +42,7 @@ class ConvNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of `images`."""
         if images.shape[1:] != self.input_shape:
-            raise ValueError(
+            raise InvalidInput(
                 f"this network needs images of shape {self.input_shape}, "
                 f"not {tuple(images.shape[1:])}"
             )

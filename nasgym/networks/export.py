@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nasgym.errors import InvalidInput
 from nasgym.files import replacing
 from nasgym.networks.conv import ConvNetwork
 from nasgym.networks.language import LanguageModel
@@ -27,7 +28,7 @@ Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """A loaded file: maps inputs to outputs."""
 
 
-class ExportError(ValueError):
+class ExportError(InvalidInput):
     """The network cannot be exported as requested; the message is one line for the user."""
 
 

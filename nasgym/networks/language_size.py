@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.recurrent import LSTMArchitecture, RecurrentArchitecture
 
 Cell = RecurrentArchitecture | LSTMArchitecture
@@ -58,7 +59,7 @@ def check_target(target: int, vocabulary: int, shared_embeddings: bool) -> None:
     """
     least = (1 if shared_embeddings else 2) * vocabulary * HIDDEN_STEP
     if least > 2 * target:
-        raise ValueError(
+        raise InvalidInput(
             f"the {vocabulary:,} words of the text alone need {least:,} parameters or more: "
             f"{target:,} in all cannot be met"
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.conv import ConvArchitecture
 from nasgym.spaces.layers import Layer, Operation, Size
 
@@ -59,7 +60,7 @@ def connections(architecture: ConvArchitecture) -> tuple[tuple[int, ...], ...]:
     """
     layers = architecture.layers
     if not layers:
-        raise ValueError("an architecture needs at least one layer")
+        raise InvalidInput("an architecture needs at least one layer")
     for number, layer in enumerate(layers, start=1):
         _check(number, layer)
     sources = [tuple(sorted(layer.inputs)) or (IMAGE,) for layer in layers]
@@ -75,7 +76,7 @@ def wire(architecture: ConvArchitecture, input_shape: Sequence[int] = (3, 32, 32
     Raises ValueError, in one line, for an invalid architecture or shape.
     """
     if len(input_shape) != 3 or not all(map(_is_count, input_shape)):
-        raise ValueError(
+        raise InvalidInput(
             f"input_shape must be (channels, height, width), whole numbers from 1, "
             f"not {tuple(input_shape)}"
         )
@@ -149,21 +150,23 @@ def flops(
 def check_outputs(outputs: int) -> None:
     """Raise ValueError, in one line, unless `outputs` is a valid number of classes."""
     if not _is_count(outputs):
-        raise ValueError(f"outputs must be a whole number from 1, not {outputs!r}")
+        raise InvalidInput(f"outputs must be a whole number from 1, not {outputs!r}")
 
 
 def _check(number: int, layer: Layer) -> None:
     """Raise ValueError for an invalid hyper-parameter or input of layer `number`."""
     for name, value in layer.hyper_parameters.items():
         if not _is_count(value):
-            raise ValueError(f"layer {number}: {name} must be a whole number from 1, not {value!r}")
+            raise InvalidInput(
+                f"layer {number}: {name} must be a whole number from 1, not {value!r}"
+            )
     for source in layer.inputs:
         if not _is_count(source) or source >= number:
-            raise ValueError(
+            raise InvalidInput(
                 f"layer {number} reads {source!r}: its inputs must be numbers of earlier layers"
             )
     if len(set(layer.inputs)) < len(layer.inputs):
-        raise ValueError(f"layer {number} reads a layer twice: its inputs are {layer.inputs}")
+        raise InvalidInput(f"layer {number} reads a layer twice: its inputs are {layer.inputs}")
 
 
 def _is_count(value: object) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.conv import ConvArchitecture
 from nasgym.spaces.layers import ConvLayer, MaxPoolLayer
 from nasgym.spaces.recurrent import LSTMArchitecture, Node, RecurrentArchitecture
@@ -144,5 +145,5 @@ ARCHITECTURES: Mapping[str, Any] = {
 def by_name(name: str) -> Any:
     """Return the architecture `name`; raise ValueError, in one line, for an unknown name."""
     if name not in ARCHITECTURES:
-        raise ValueError(f"the zoo has no {name!r}, only {', '.join(ARCHITECTURES)}")
+        raise InvalidInput(f"the zoo has no {name!r}, only {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]

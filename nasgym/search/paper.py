@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.search.plan import Plan
 
 SEARCHES: Mapping[str, Plan] = {
@@ -139,10 +140,10 @@ def filled(preset: str, given: Mapping[str, Any]) -> dict[str, Any]:
     plan's. Raises ValueError, in one line, for a name there is not or another environment.
     """
     if preset not in SEARCHES:
-        raise ValueError(f"preset {preset!r} is none of {', '.join(SEARCHES)}")
+        raise InvalidInput(f"preset {preset!r} is none of {', '.join(SEARCHES)}")
     plan = SEARCHES[preset]
     if given.get("env", plan.env) != plan.env:
-        raise ValueError(f"preset {preset!r} searches {plan.env}: leave {given['env']} out")
+        raise InvalidInput(f"preset {preset!r} searches {plan.env}: leave {given['env']} out")
     same_agent = given.get("agent", plan.agent) == plan.agent
     known = {name: getattr(plan, name) for name in ("env", "agent", "children", "num_envs")}
     options = {

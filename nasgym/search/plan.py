@@ -11,7 +11,7 @@ from nasgym.environments.problems import ProblemOptions
 from nasgym.environments.registry import ENVIRONMENTS, problem
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.errors import InvalidInput, NasgymError
-from nasgym.options import check_options, types_of
+from nasgym.options import from_options
 
 RECORDING = ("archive", "run")
 """Options of an environment that say where it records; they do not change the task."""
@@ -99,10 +99,7 @@ class Plan:
 def read_plan(text: str, where: str) -> Plan:
     """Return the plan that `text` is, JSON; raise SearchError, naming `where`, if it is none."""
     try:
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or not {"env", "agent", "children"} <= fields.keys():
-            raise InvalidInput("it lacks env, agent or children")
-        plan = Plan(**check_options(fields, types_of(Plan)))
+        plan = from_options(Plan, json.loads(text))
     except ValueError as error:
         raise SearchError(f"{where} is damaged: {error}") from None
     if plan.agent in WITH_PRESETS and "preset" not in plan.agent_options:

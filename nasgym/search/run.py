@@ -1,7 +1,6 @@
 """A run: a search that lives in a folder and resumes wherever it was stopped."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,7 +10,6 @@ from pkgutil import resolve_name
 from typing import Any
 
 import gymnasium as gym
-from filelock import FileLock, Timeout
 
 from nasgym.agents import Agent, make
 from nasgym.agents.base import resume
@@ -19,7 +17,7 @@ from nasgym.archive import MAIN, Archive, ArchiveError, Trial
 from nasgym.environments.study import Study
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.evaluation.constraints import refused
-from nasgym.files import write_atomically
+from nasgym.files import LockHeldError, ProcessLock, write_atomically
 from nasgym.options import ANY_NAME, types_of
 from nasgym.search.plan import Plan, SearchError, merge_plans, placed, read_plan
 from nasgym.search.signals import signals_raise
@@ -170,22 +168,20 @@ class Run:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock of the run; the kernel frees it when the process ends."""
-        owner, lock = self.folder / "search.pid", self.folder / "search.lock"
         try:
-            with FileLock(lock, timeout=0):
-                owner.write_text(str(os.getpid()))
-                try:
-                    yield
-                finally:
-                    if not (self.folder / "search.json").exists():  # it could not even begin
-                        owner.unlink()
-                        lock.unlink(missing_ok=True)
-                        with suppress(OSError):  # there is something else in it
-                            self.folder.rmdir()
-        except Timeout:
+            lock = ProcessLock(self.folder / "search.lock", self.folder / "search.pid")
+        except LockHeldError as held:
             raise SearchError(
-                f"process {owner.read_text()} is searching in {self.folder}: wait for it or stop it"
+                f"process {held.owner} is searching in {self.folder}: wait for it or stop it"
             ) from None
+        with lock:
+            try:
+                yield
+            finally:
+                if not (self.folder / "search.json").exists():  # it could not even begin
+                    lock.delete()
+                    with suppress(OSError):  # the folder holds other files
+                        self.folder.rmdir()
 
     # Results ----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from dataclasses import fields
 from reprlib import repr as brief
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.conv import ConvArchitecture, ConvSpace
 from nasgym.spaces.layers import (
     LAYER_TYPES,
@@ -54,7 +55,7 @@ def read(data: Any) -> Any:
     name = data.get("kind") if isinstance(data, Mapping) else None
     if not isinstance(name, str) or name not in ARCHITECTURES:
         kinds = ", ".join(map(repr, ARCHITECTURES))
-        raise ValueError(f'not an architecture: "kind" is {brief(name)}, not one of {kinds}')
+        raise InvalidInput(f'not an architecture: "kind" is {brief(name)}, not one of {kinds}')
     try:
         architecture = ARCHITECTURES[name].from_plain(data)
     except (KeyError, TypeError, AttributeError) as error:
@@ -67,7 +68,7 @@ def read(data: Any) -> Any:
         if not unknown:
             return architecture
         message = f"a {name} architecture has no {brief(unknown[0])}"
-    raise ValueError(message[:MAX_ERROR_LENGTH])
+    raise InvalidInput(message[:MAX_ERROR_LENGTH])
 
 
 __all__ = [

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgym.errors import InvalidInput
+
 Tokens = tuple[int, ...]
 
 MAX_STATES = 1_000_000
@@ -40,7 +42,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         if not isinstance(self.options, tuple) or not self.options:
-            raise ValueError(f"decision {self.name!r} needs a tuple of at least one option")
+            raise InvalidInput(f"decision {self.name!r} needs a tuple of at least one option")
 
     @property
     def key(self) -> tuple[str, int, int | None]:
@@ -122,7 +124,9 @@ class SearchSpace(ABC):
         A string of the shallower space is a prefix of strings of the deeper one. Raises ValueError
         if the space has only one depth.
         """
-        raise ValueError(f"{type(self).__name__} has one depth: it cannot be given {layers} layers")
+        raise InvalidInput(
+            f"{type(self).__name__} has one depth: it cannot be given {layers} layers"
+        )
 
     # Methods of every space -------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class SearchSpace(ABC):
         """
         state = yield from self.walk_prefix(tokens)
         if state != self.automaton.end:
-            raise ValueError(
+            raise InvalidInput(
                 f"the string stops after {len(tokens)} tokens, before "
                 f"{self.automaton.decisions[state].name!r}"
             )
@@ -164,10 +168,10 @@ class SearchSpace(ABC):
         automaton, state = self.automaton, 0
         for position, token in enumerate(tokens):
             if state == automaton.end:
-                raise ValueError(f"the string has {len(tokens)} tokens but ends after {position}")
+                raise InvalidInput(f"the string has {len(tokens)} tokens but ends after {position}")
             decision = automaton.decisions[state]
             if not 0 <= token < len(decision.options):
-                raise ValueError(
+                raise InvalidInput(
                     f"token {token} at position {position} is none of the "
                     f"{len(decision.options)} options of {decision.name!r}"
                 )
@@ -248,7 +252,7 @@ class SearchSpace(ABC):
         for tokens in self:
             if self.decode(tokens) == architecture:
                 return tokens
-        raise ValueError(f"no string of {type(self).__name__} means {architecture!r}")
+        raise InvalidInput(f"no string of {type(self).__name__} means {architecture!r}")
 
     def mutate(self, tokens: Sequence[int], rng: np.random.Generator) -> Tokens:
         """Draw a string that differs from `tokens` in one decision.
@@ -297,7 +301,7 @@ class SearchSpace(ABC):
         try:
             return decision.options.index(option)
         except ValueError:
-            raise ValueError(
+            raise InvalidInput(
                 f"{option!r} is none of the options of {decision.name!r} in layer "
                 f"{decision.layer}: {decision.options}"
             ) from None
@@ -342,7 +346,7 @@ def _compile(space: SearchSpace) -> Automaton:
             row.append(-1 if successor is None else index[successor])
         successors.append(row)
         if len(decisions) > MAX_STATES:
-            raise ValueError(
+            raise InvalidInput(
                 f"{type(space).__name__} has more than {MAX_STATES:,} different decisions; "
                 f"let `Decision.memory` remember less"
             )
@@ -385,7 +389,7 @@ def _count_ahead(
             if waiting[state] == 0:
                 ready.append(state)
     if settled != end + 1:
-        raise ValueError(f"{type(space).__name__}.following leads in a circle: no string may end")
+        raise InvalidInput(f"{type(space).__name__}.following leads in a circle: no string may end")
     return remaining, completions
 
 

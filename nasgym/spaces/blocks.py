@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import inf
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.layers import ConvLayer, IdentityLayer, Layer, MaxPoolLayer
 
 IMAGE = 0
@@ -40,7 +41,7 @@ class Blocks:
     def __post_init__(self) -> None:
         numbers = (self.layers, *self.pools_after, *self.pooling, self.extra_filters + 1)
         if len(self.pooling) != 2 or any(type(each) is not int or each < 1 for each in numbers):
-            raise ValueError(
+            raise InvalidInput(
                 f"block_layers, pools_after and pooling (a size and a stride) must be whole "
                 f"numbers from 1 and extra_filters from 0, not {self.layers}, {self.pools_after}, "
                 f"{self.pooling} and {self.extra_filters}"
@@ -97,7 +98,7 @@ class Blocks:
             inputs = tuple(sorted(row for row in sources if IMAGE < row < number))
             rows.append(replace(first, filters=first.filters - self.extra_filters, inputs=inputs))
         if self.expand(rows) != layers:
-            raise ValueError(
+            raise InvalidInput(
                 f"the architecture does not consist of the blocks of the space: {self}"
             )
         return tuple(rows)

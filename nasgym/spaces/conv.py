@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from math import inf
 from typing import Any, ClassVar
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import Decision, SearchSpace
 from nasgym.spaces.blocks import Blocks
 from nasgym.spaces.canonical_order import canonical_order
@@ -87,22 +88,24 @@ class ConvSpace(SearchSpace):
             if isinstance(each.default, tuple):
                 object.__setattr__(self, each.name, tuple(getattr(self, each.name)))
         if not isinstance(self.layer_options, Mapping):
-            raise ValueError(f"layer_options must map names to options, not {self.layer_options!r}")
+            raise InvalidInput(
+                f"layer_options must map names to options, not {self.layer_options!r}"
+            )
         layer_options = {name: tuple(options) for name, options in self.layer_options.items()}
         object.__setattr__(self, "layer_options", layer_options)
         for name in ("filter_heights", "filter_widths", "filters", "strides"):
             _check_options(name, getattr(self, name))
         if type(self.layers) is not int or not 1 <= self.layers <= self.max_layers:
-            raise ValueError(
+            raise InvalidInput(
                 f"layers must be a whole number from 1 to max_layers ({self.max_layers}), "
                 f"not {self.layers}"
             )
         if type(self.skip_connections) is not bool:
-            raise ValueError(
+            raise InvalidInput(
                 f"skip_connections must be true or false, not {self.skip_connections!r}"
             )
         if sorted(self.order) != sorted(ORDER):
-            raise ValueError(f"order must name each of {', '.join(ORDER)} once, not {self.order}")
+            raise InvalidInput(f"order must name each of {', '.join(ORDER)} once, not {self.order}")
         _check_learning_rates(self.learning_rates)
         self._check_types()
 
@@ -242,23 +245,23 @@ class ConvSpace(SearchSpace):
     def _rows(self, architecture: Any) -> Sequence[Layer]:
         """Return the rows that a string describes; raise ValueError if no string can."""
         if not isinstance(architecture, ConvArchitecture):
-            raise ValueError(f"{architecture!r} is not a ConvArchitecture")
+            raise InvalidInput(f"{architecture!r} is not a ConvArchitecture")
         rows: Sequence[Layer] = architecture.layers
         if not self._blocks.are_rows:
             rows = _collapse(self._blocks, architecture.layers)
         if len(rows) != self.layers:
-            raise ValueError(f"the architecture has {len(rows)} layers, the space {self.layers}")
+            raise InvalidInput(f"the architecture has {len(rows)} layers, the space {self.layers}")
         if architecture.learning_rate is not None and not self.learning_rates:
-            raise ValueError("the architecture has a learning rate, but the space has none")
+            raise InvalidInput("the architecture has a learning rate, but the space has none")
         return rows
 
     def _check_row(self, number: int, row: Layer) -> None:
         """Raise ValueError if no string describes the layer."""
         if (kind := layer_type(row)) not in self.layer_types:
-            raise ValueError(f"layer {number} has the type {kind!r}, which is not in the space")
+            raise InvalidInput(f"layer {number} has the type {kind!r}, which is not in the space")
         for name, value in self._fixed(number, kind).items():
             if getattr(row, name) != value:
-                raise ValueError(
+                raise InvalidInput(
                     f"layer {number} has {name} {getattr(row, name)}, but the space has {value}"
                 )
 
@@ -267,13 +270,13 @@ class ConvSpace(SearchSpace):
     def _check_types(self) -> None:
         types = self.layer_types
         if not types or len(set(types)) < len(types) or not set(types) <= LAYER_TYPES.keys():
-            raise ValueError(f"layer_types must be some of {', '.join(LAYER_TYPES)}, not {types}")
+            raise InvalidInput(f"layer_types must be some of {', '.join(LAYER_TYPES)}, not {types}")
         if not self._blocks.are_rows and self._typed:
-            raise ValueError("blocks, pools_after and extra_filters need layer_types to be conv")
+            raise InvalidInput("blocks, pools_after and extra_filters need layer_types to be conv")
         others = [LAYER_TYPES[kind].options for kind in types if kind != "conv"]
         for name, options in self.layer_options.items():
             if not any(name in own for own in others):
-                raise ValueError(f"layer_options: none of the other layer types has a {name!r}")
+                raise InvalidInput(f"layer_options: none of the other layer types has a {name!r}")
             _check_options(name, options)
 
 
@@ -284,14 +287,14 @@ _collapse = lru_cache(maxsize=1)(Blocks.collapse)
 def _check_options(name: str, options: tuple[Any, ...]) -> None:
     """Raise ValueError unless `options` are distinct whole numbers from 1."""
     if not options or any(type(option) is not int or option < 1 for option in options):
-        raise ValueError(f"{name} must be whole numbers from 1, not {options}")
+        raise InvalidInput(f"{name} must be whole numbers from 1, not {options}")
     if len(set(options)) < len(options):
-        raise ValueError(f"{name} holds an option twice: {options}")
+        raise InvalidInput(f"{name} holds an option twice: {options}")
 
 
 def _check_learning_rates(rates: tuple[Any, ...]) -> None:
     """Raise ValueError unless `rates` are distinct numbers above 0."""
     if not all(type(rate) in (int, float) and 0 < rate < inf for rate in rates):
-        raise ValueError(f"learning_rates must be numbers above 0, not {rates}")
+        raise InvalidInput(f"learning_rates must be numbers above 0, not {rates}")
     if len(set(rates)) < len(rates):
-        raise ValueError(f"learning_rates holds an option twice: {rates}")
+        raise InvalidInput(f"learning_rates holds an option twice: {rates}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from reprlib import repr as brief
 from typing import Any, ClassVar
 
+from nasgym.errors import InvalidInput
+
 Size = tuple[int, int]
 """Rows and columns."""
 
@@ -202,12 +204,12 @@ MAX_HYPER_PARAMETER = 2**20
 def read_layers(data: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...]:
     """Return the layers with the plain forms `data`; raise ValueError for absurd sizes."""
     if len(data) > MAX_LAYERS:
-        raise ValueError(f"a network can have at most {MAX_LAYERS:,} layers, not {len(data):,}")
+        raise InvalidInput(f"a network can have at most {MAX_LAYERS:,} layers, not {len(data):,}")
     layers = tuple(map(read_layer, data))
     for number, layer in enumerate(layers, start=1):
         for name, value in layer.hyper_parameters.items():
             if not isinstance(value, int) or value > MAX_HYPER_PARAMETER:
-                raise ValueError(
+                raise InvalidInput(
                     f"layer {number}: {name} must be a whole number from 1 to "
                     f"{MAX_HYPER_PARAMETER:,}, not {brief(value)}"
                 )
@@ -219,5 +221,5 @@ def read_layer(data: Mapping[str, Any]) -> Layer:
     values = {**data, "inputs": tuple(data["inputs"])}
     kind = values.pop("kind", "conv")
     if kind not in LAYER_TYPES:
-        raise ValueError(f"layer type {kind!r} is none of {', '.join(LAYER_TYPES)}")
+        raise InvalidInput(f"layer type {kind!r} is none of {', '.join(LAYER_TYPES)}")
     return LAYER_TYPES[kind](**values)

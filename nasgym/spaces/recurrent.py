@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+from nasgym.errors import InvalidInput
 from nasgym.spaces.base import Decision
 from nasgym.spaces.fixed_length import FixedLengthSpace
 
@@ -30,7 +31,7 @@ class Node:
     def __post_init__(self) -> None:
         for name, known in (("combination", COMBINATIONS), ("activation", ACTIVATIONS)):
             if getattr(self, name) not in known:
-                raise ValueError(
+                raise InvalidInput(
                     f"{name} {getattr(self, name)!r} is none of {', '.join(map(repr, known))}"
                 )
 
@@ -58,13 +59,13 @@ class RecurrentArchitecture:
 
     def __post_init__(self) -> None:
         if len(self.nodes) % 2 == 0:
-            raise ValueError(
+            raise InvalidInput(
                 f"a tree has an odd number of nodes, 2 base - 1, not {len(self.nodes)}"
             )
         for name in ("cell_out", "cell_in"):
             index = getattr(self, name)
             if type(index) is not int or not 0 <= index < len(self.nodes):
-                raise ValueError(
+                raise InvalidInput(
                     f"{name} must be the number of a node, 0 to {len(self.nodes) - 1}, "
                     f"not {index!r}"
                 )
@@ -83,7 +84,7 @@ class RecurrentArchitecture:
     def from_plain(cls, data: Mapping[str, Any]) -> "RecurrentArchitecture":
         """Return the cell with the plain form `data`; raise ValueError if it has too many nodes."""
         if len(data["nodes"]) > MAX_NODES:
-            raise ValueError(
+            raise InvalidInput(
                 f"a cell can have at most {MAX_NODES:,} nodes, not {len(data['nodes']):,}"
             )
         return cls(
@@ -124,12 +125,12 @@ class RecurrentSpace(FixedLengthSpace):
 
     def __post_init__(self) -> None:
         if type(self.base) is not int or self.base < 1:
-            raise ValueError(f"base must be a whole number from 1, not {self.base!r}")
+            raise InvalidInput(f"base must be a whole number from 1, not {self.base!r}")
         for name, known in (("combinations", COMBINATIONS), ("activations", ACTIVATIONS)):
             options = getattr(self, name)
             options = tuple(options) if isinstance(options, Sequence) else (options,)
             if not options or len(set(options)) < len(options) or not set(options) <= set(known):
-                raise ValueError(f"{name} must be some of {', '.join(known)}, not {options}")
+                raise InvalidInput(f"{name} must be some of {', '.join(known)}, not {options}")
             object.__setattr__(self, name, options)
 
     @cached_property
@@ -161,9 +162,9 @@ class RecurrentSpace(FixedLengthSpace):
     def choice(self, architecture: Any, decision: Decision) -> Hashable:
         """Return the option that `architecture` has at `decision`."""
         if not isinstance(architecture, RecurrentArchitecture):
-            raise ValueError(f"{architecture!r} is not a RecurrentArchitecture")
+            raise InvalidInput(f"{architecture!r} is not a RecurrentArchitecture")
         if architecture.base != self.base:
-            raise ValueError(f"the cell has base {architecture.base}, the space {self.base}")
+            raise InvalidInput(f"the cell has base {architecture.base}, the space {self.base}")
         if decision.name in ("cell_out", "cell_in"):
             return int(getattr(architecture, decision.name))
         node = architecture.nodes[decision.layer - 1] if decision.layer else architecture.inject

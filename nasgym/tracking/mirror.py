@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from nasgym.archive import Trial
 from nasgym.crash_points import crash_point
+from nasgym.errors import NasgymError
 
 
-class MirrorError(Exception):
+class MirrorError(NasgymError):
     """A mirror cannot be created or failed; the message is one line for the user."""
 
 

@@ -28,8 +28,8 @@ class Problem(ABC, Generic[RecipeT]):
     FileNotFoundError, in one line, for options that are wrong.
     """
 
-    OPTIONS: ClassVar[Sequence[str]]
-    """Names of the options of the data and of the size of the network; the first is required."""
+    OPTIONS: ClassVar[Mapping[str, Any]]
+    """Types of the options of the data and of the size of the network; the first is required."""
     TRAINING: ClassVar[type[Training]]
     """Class of the training."""
     SCORE: ClassVar[str]

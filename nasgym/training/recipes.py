@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
+from nasgym.errors import InvalidInput
+
 
 @dataclass(frozen=True)
 class Recipe(ABC):
@@ -38,7 +40,7 @@ def recipe_named(name: str, recipes: Mapping[str, RecipeT], **changes: Any) -> R
     Raises ValueError, in one line, for an unknown name or an invalid value.
     """
     if name not in recipes:
-        raise ValueError(f"recipe {name!r} is none of {', '.join(recipes)}")
+        raise InvalidInput(f"recipe {name!r} is none of {', '.join(recipes)}")
     wanted = {field: value for field, value in changes.items() if value is not None}
     return replace(recipes[name], **wanted)
 
@@ -56,4 +58,4 @@ def check_whole_numbers(least: int, **values: int | None) -> None:
     """Raise ValueError, in one line, for a value that is neither None nor an int >= `least`."""
     for name, value in values.items():
         if value is not None and (not isinstance(value, int) or value < least):
-            raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
+            raise InvalidInput(f"{name} must be a whole number from {least}, not {value!r}")

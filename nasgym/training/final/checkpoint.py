@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from nasgym.crash_points import crash_point
+from nasgym.errors import InvalidInput
 from nasgym.files import replacing
 
 KIND = b"nasgym checkpoint "
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InvalidInput):
     """A checkpoint that cannot be used; the message is one line for the user."""
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.crash_points import crash_point
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.files import read_json, write_atomically
 from nasgym.training.problem import Problem
 
 
-class GridError(ValueError):
+class GridError(InvalidInput):
     """A grid that cannot continue or has no good point; the message is one line for the user."""
 
 

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nasgym.errors import InvalidInput
 from nasgym.files import read_json
+from nasgym.options import check_options, from_options
 from nasgym.spaces import ConvArchitecture, read
 from nasgym.training.determinism import child_seed
 from nasgym.training.image.problem import ImageProblem
@@ -14,7 +16,7 @@ from nasgym.training.recipes import check_whole_numbers
 from nasgym.training.text.problem import TextProblem
 
 
-class FinalError(ValueError):
+class FinalError(InvalidInput):
     """A final training that cannot begin or continue; the message is one line for the user."""
 
 
@@ -53,23 +55,18 @@ class FinalPlan:
     def problem(self, device: str) -> Problem[Any]:
         """Return the problem of the plan, with its data on `device`, "cpu" or "cuda".
 
-        Raises FinalError, ValueError or FileNotFoundError, in one line, for options that are wrong.
+        Raises ValueError or FileNotFoundError, in one line, for options that are wrong.
         """
         architecture = read(self.architecture)
-        try:
-            return problem_class(architecture)(
-                architecture,
-                self.options,
-                recipe=self.recipe,
-                epochs=self.epochs,
-                seed=child_seed(self.seed, architecture),
-                device=device,
-            )
-        except TypeError as error:
-            given = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-            raise FinalError(
-                f"an option has a value of the wrong kind ({error}): {given}"
-            ) from None
+        kind = problem_class(architecture)
+        return kind(
+            architecture,
+            check_options(self.options, kind.OPTIONS),
+            recipe=self.recipe,
+            epochs=self.epochs,
+            seed=child_seed(self.seed, architecture),
+            device=device,
+        )
 
     def check_same(self, other: "FinalPlan", folder: Path) -> None:
         """Raise FinalError if `other` differs from this plan, which `folder` holds."""
@@ -97,8 +94,8 @@ def read_plan(folder: Path) -> FinalPlan | None:
         return None
     plan = read_own_json(path, "delete the folder to begin again")
     try:
-        return FinalPlan(**plan)
-    except (TypeError, ValueError) as error:
+        return from_options(FinalPlan, plan)
+    except ValueError as error:
         raise FinalError(f"{path} is damaged: {error}") from None
 
 

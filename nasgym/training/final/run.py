@@ -6,7 +6,6 @@ how it was obtained. A training that was stopped anywhere continues to the same 
 """
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from filelock import FileLock, Timeout
 
 from nasgym.crash_points import crash_point
 from nasgym.execution import machine
-from nasgym.files import write_atomically
+from nasgym.files import LockHeldError, ProcessLock, write_atomically
 from nasgym.spaces.plain import digest, plain
 from nasgym.training.base import Training
 from nasgym.training.determinism import configure_process
@@ -190,15 +188,14 @@ class FinalRun:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock of the folder; the kernel releases it however the process ends."""
-        owner = self._path("train.pid")
         try:
-            with FileLock(self._path("train.lock"), timeout=0):
-                owner.write_text(str(os.getpid()))
-                yield
-        except Timeout:
+            lock = ProcessLock(self._path("train.lock"), self._path("train.pid"))
+        except LockHeldError as held:
             raise FinalError(
-                f"process {owner.read_text()} is training in {self.folder}: wait for it or stop it"
+                f"process {held.owner} is training in {self.folder}: wait for it or stop it"
             ) from None
+        with lock:
+            yield
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

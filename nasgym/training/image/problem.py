@@ -8,6 +8,7 @@ from torch import nn
 
 from nasgym.data import load
 from nasgym.data.final import load_test
+from nasgym.options import types_of
 from nasgym.spaces import ConvArchitecture
 from nasgym.training.image.batches import prepare
 from nasgym.training.image.loop import ImageTraining, initial_network, validate
@@ -25,7 +26,7 @@ LATER_DROPS = (3 / 5, 4 / 5)
 class ImageProblem(Problem[ImageRecipe]):
     """Images to classify; the score is the accuracy."""
 
-    OPTIONS = ("data", "train_size", "valid_size", "image_size", "seed")
+    OPTIONS = types_of(load)
     TRAINING = ImageTraining
     SCORE = "accuracy"
 

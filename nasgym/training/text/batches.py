@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nasgym.data import TextData
+from nasgym.errors import InvalidInput
 from nasgym.training.text.recipe import TextRecipe
 
 IGNORED = -100
@@ -106,7 +107,7 @@ def prepare(data: TextData, recipe: TextRecipe, dtype: torch.dtype) -> TextBatch
     train = torch.from_numpy(data.train).long()
     rows = len(train) // recipe.batch_size
     if rows <= recipe.unroll:
-        raise ValueError(
+        raise InvalidInput(
             f"a training text of {len(train):,} tokens is too short: one step reads "
             f"{recipe.batch_size} columns of {recipe.unroll + 1} tokens"
         )

@@ -10,6 +10,7 @@ from nasgym.data import load_text
 from nasgym.data.final import load_test_text
 from nasgym.networks.language import LanguageModel
 from nasgym.networks.language_size import Cell
+from nasgym.options import types_of
 from nasgym.training.problem import Problem, combinations
 from nasgym.training.recipes import recipe_named
 from nasgym.training.text.batches import prepare
@@ -23,10 +24,7 @@ DROPOUTS = ("dropout", "embedding_dropout", "recurrent_dropout")
 class TextProblem(Problem[TextRecipe]):
     """Text to predict; the score is the perplexity."""
 
-    OPTIONS = (
-        *("corpus", "unit", "vocabulary_size", "train_size", "valid_size"),
-        *("parameters", "shared_embeddings"),
-    )
+    OPTIONS = types_of(load_text) | {"parameters": int | None, "shared_embeddings": bool | None}
     TRAINING = TextTraining
     SCORE = "perplexity"
 

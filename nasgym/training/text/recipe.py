@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nasgym.errors import InvalidInput
 from nasgym.training.recipes import Recipe, check_whole_numbers, rise_and_fall
 
 
@@ -55,7 +56,9 @@ class TextRecipe(Recipe):
         names = ("layers", "parameters", "batch_size", "unroll")
         check_whole_numbers(1, **{name: getattr(self, name) for name in names})
         if type(self.shared_embeddings) is not bool:
-            raise ValueError(f"shared_embeddings is true or false, not {self.shared_embeddings!r}")
+            raise InvalidInput(
+                f"shared_embeddings is true or false, not {self.shared_embeddings!r}"
+            )
 
     def rates(self, steps: int) -> Iterator[float]:
         """Yield the learning rate of every step of a training with `steps` steps per epoch."""
