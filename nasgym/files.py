@@ -72,8 +72,8 @@ class ProcessLock:
     its parent's lock and cannot release it.
     """
 
-    # Not the package filelock: in its releases before 4 a forked child that deletes its copy unlocks
-    # its parent's lock, and later ones use a lock that survives `kill -9` where flock is missing.
+    # Not the package filelock: before release 4 a forked child that deletes its copy unlocks its
+    # parent's lock; later releases use a lock that survives `kill -9` where flock is missing.
 
     _file = -1  # `__del__` runs even if the lock was not taken
 

@@ -1,6 +1,7 @@
 """The final training: grid, training and test, killed at any point, and the record it leaves."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from torch import nn
 
 from nasgym.data import load
 from nasgym.data.final import load_test, load_test_text
 from nasgym.execution import machine
+from nasgym.files import ProcessLock
 from nasgym.networks import build, parameters
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
@@ -174,10 +175,9 @@ def test_a_checkpoint_of_another_training_is_refused(change: Any, stopped: Path)
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     final = FinalRun(tmp_path, PLAN)
-    (tmp_path / "train.pid").write_text("123")
     with (
-        FileLock(tmp_path / "train.lock"),
-        pytest.raises(FinalError, match="process 123 is training in"),
+        ProcessLock(tmp_path / "train.lock", tmp_path / "train.pid"),
+        pytest.raises(FinalError, match=f"process {os.getpid()} is training in"),
     ):
         final.run()
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from nasgym.archive import Trial
 from nasgym.benchmarks.leaderboard.document import WORDS, to_html
 from nasgym.benchmarks.leaderboard.entries import EntryResult, LeaderboardEntry
 from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
 from nasgym.benchmarks.leaderboard.standings import checkpoints, overall, task_standing
+from nasgym.files import LockHeldError, ProcessLock
 from nasgym.search.run import Run
 from tests.command_line import assert_mistake, run
 from tests.killing import start
@@ -246,8 +246,7 @@ def test_kill_loses_nothing_and_changes_nothing(foreign: Path, tmp_path: Path) -
     first.send_signal(signal.SIGKILL)
     first.communicate()
     for folder in folders:  # the processes end with their parent
-        with FileLock(folder / "search.lock", timeout=10):
-            pass
+        wait_for(lambda folder=folder: is_free(folder / "search.lock"))  # type: ignore[misc]
     before = strings(board)
     assert all(0 < len(run) < 20 for run in before)
     again = start(*command, PYTHONPATH=paths)
@@ -266,6 +265,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the condition never came true")
+
+
+def is_free(lock: Path) -> bool:
+    try:
+        ProcessLock(lock).release()
+    except LockHeldError:
+        return False
+    return True
 
 
 def strings(board: Leaderboard) -> list[list[tuple[int, ...]]]:
