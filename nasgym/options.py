@@ -124,7 +124,8 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         converted = _converted(value, each)
         if converted is not NotImplemented:
             return converted
-    words = [_words(each) for each in _alternatives(kind) if each is not NoneType]
+    kinds = [each for each in _alternatives(kind) if each is not NoneType]
+    words = [_words(each) for each in kinds if each is not int or float not in kinds]
     raise InvalidInput(f"{name} must be {' or '.join(words)}, not {value!r}")
 
 
@@ -153,11 +154,16 @@ def _converted(value: Any, kind: Any) -> Any:
         return value if value is None else NotImplemented
     if origin in (Mapping, dict):
         return value if isinstance(value, Mapping) else NotImplemented
-    return value
+    if origin is typing.Literal:
+        return value if value in arguments else NotImplemented
+    known = not isinstance(origin, type) or isinstance(value, origin)
+    return value if known else NotImplemented
 
 
 def _words(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is tuple:
         return f"a list of {_words(arguments[0]).removeprefix('a ')}s" if arguments else "a list"
+    if origin is typing.Literal:
+        return " or ".join(map(repr, arguments))
     return KINDS.get(dict if origin is Mapping else origin, str(kind))
