@@ -156,8 +156,9 @@ def _converted(value: Any, kind: Any) -> Any:
         return value if isinstance(value, Mapping) else NotImplemented
     if origin is typing.Literal:
         return value if value in arguments else NotImplemented
-    known = not isinstance(origin, type) or isinstance(value, origin)
-    return value if known else NotImplemented
+    if origin is Any or not isinstance(origin, type):
+        return value
+    return value if isinstance(value, origin) else NotImplemented
 
 
 def _words(kind: Any) -> str:

@@ -169,7 +169,7 @@ def test_a_bad_file_gets_one_line(
         (
             "NAS-Bench-201-v0",
             {"reward": "nll"},
-            "cannot be measured here: choose accuracy, accuracy_cubed",
+            "cannot be measured here: choose accuracy",
         ),
         ("NAS-Digits-Table-v0", {"noise": "much"}, "'mean' or 'seed'"),
         ("NAS-Digits-Table-v0", {"noise": "seed", "seed": "x"}, "seed must be a whole number"),
