@@ -136,29 +136,34 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 def _converted(value: Any, kind: Any) -> Any:
     """Return `value` as a `kind`; NotImplemented if it is something else."""
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [arguments[0]] * len(value) if arguments[-1:] == (...,) else list(arguments)
-        items = [_converted(item, each) for item, each in zip(value, kinds, strict=False)]
-        return NotImplemented if NotImplemented in items or len(kinds) != len(value) else (*items,)
+    if origin is tuple:
+        return _tuple(value, arguments)
+    if origin in (int, float):
+        return _number(value, origin)
     if origin is str and isinstance(value, os.PathLike):
         return os.fspath(value)
-    if origin in (bool, str):
-        return value if type(value) is origin else NotImplemented
-    if type(value) is bool:
-        return NotImplemented
-    if origin in (int, float) and isinstance(value, Integral):
-        return int(value)  # also for a float: it may be part of a digest
-    if origin in (int, float):
-        return float(value) if origin is float and isinstance(value, Real) else NotImplemented
-    if origin is NoneType:
-        return value if value is None else NotImplemented
-    if origin in (Mapping, dict):
-        return value if isinstance(value, Mapping) else NotImplemented
     if origin is typing.Literal:
         return value if value in arguments else NotImplemented
     if origin is Any or not isinstance(origin, type):
         return value
-    return value if isinstance(value, origin) else NotImplemented
+    return value if isinstance(value, Mapping if origin is dict else origin) else NotImplemented
+
+
+def _tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
+    if not isinstance(value, list | tuple):
+        return NotImplemented
+    if kinds[-1:] == (...,):
+        kinds = kinds[:1] * len(value)
+    items = tuple(_converted(item, kind) for item, kind in zip(value, kinds, strict=False))
+    return NotImplemented if NotImplemented in items or len(kinds) != len(value) else items
+
+
+def _number(value: Any, kind: type) -> Any:
+    if type(value) is bool:
+        return NotImplemented
+    if isinstance(value, Integral):
+        return int(value)  # also for a float: it may be part of a digest
+    return float(value) if kind is float and isinstance(value, Real) else NotImplemented
 
 
 def _words(kind: Any) -> str:
