@@ -25,6 +25,7 @@ KINDS: Mapping[Any, str] = {
     str: "text",
     list: "a list",
     dict: "a mapping",
+    Any: "any value",
 }
 """The types that an option may have, in words."""
 
@@ -112,6 +113,12 @@ def types_of(kind: type | Callable[..., Any]) -> dict[str, Any]:
     return types
 
 
+def type_in_words(kind: Any) -> str:
+    """Return the type of an option in words, such as "a whole number or text"."""
+    kinds = [each for each in _alternatives(kind) if each is not NoneType]
+    return " or ".join(_words(each) for each in kinds if each is not int or float not in kinds)
+
+
 def did_you_mean(name: str, names: Collection[str]) -> str:
     """Return "; did you mean ...?" if one of `names` is close to `name`, else a list of them."""
     close = difflib.get_close_matches(name, names, n=1)
@@ -124,9 +131,7 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         converted = _converted(value, each)
         if converted is not NotImplemented:
             return converted
-    kinds = [each for each in _alternatives(kind) if each is not NoneType]
-    words = [_words(each) for each in kinds if each is not int or float not in kinds]
-    raise InvalidInput(f"{name} must be {' or '.join(words)}, not {value!r}")
+    raise InvalidInput(f"{name} must be {type_in_words(kind)}, not {value!r}")
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:

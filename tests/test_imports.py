@@ -18,7 +18,7 @@ LIGHT = [
     "nasgym.analysis.comparison",
     "nasgym.evaluation.constraints",
     "nasgym.data",
-    "nasgym.commands.live",
+    "nasgym.commands.console",
     "nasgym.drawing",
     "nasgym.environments.env",
     "nasgym.evaluation.evaluator",

@@ -54,7 +54,7 @@ def test_one_look_says_how_far_it_is_and_leaves_the_archive_alone(
     before = found.archive_path.read_bytes()
     code, out, _ = run(capsys, "watch", tmp_path / "run", "--once")
     assert code == 0 and "2 of 4 children" in out and "0.3 (child 0)" in out
-    assert f"none; continue with: {found.command}\n" in out
+    assert f"none; resume with: {found.command}\n" in out
     state = json.loads(run(capsys, "watch", tmp_path / "run", "--once", "--json")[1])
     assert (state["children"], state["budget"], state["failed"]) == (2, 4, 1)
     assert state["best"] == {"child": 0, "reward": 0.3} and state["searching"] is False

@@ -136,7 +136,7 @@ class ReinforceAsync(PresetAgent[AsynchronousSettings]):
         standardise: bool | None = None,
         hidden: int | None = None,
     ) -> None:
-        """`preset` is "auto" or a name in `PRESETS`; see `PresetAgent`.
+        """`preset` is "paper", "short", "paper-cifar10", "paper-ptb", or "auto": by the budget.
 
         The other options override the preset's values and are documented in
         `AsynchronousSettings`; None keeps the preset's value.

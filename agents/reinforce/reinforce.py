@@ -106,7 +106,7 @@ class Reinforce(PresetAgent[ReinforceSettings], AskTellAgent):
         clip: float | None = None,
         passes: int | None = None,
     ) -> None:
-        """`preset` is "auto" or a name in `PRESETS`; see `PresetAgent`.
+        """`preset` is "paper", "short", "clipped", or "auto": the one that suits the budget.
 
         The other options override the preset's values and are documented in `ReinforceSettings`;
         None keeps the preset's value.

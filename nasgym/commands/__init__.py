@@ -1,1 +1,1 @@
-"""Commands: one file for each word after `nasgym` or a few of them, and what they share."""
+"""The commands of `nasgym`, and the parsing of flags and the output that they share."""

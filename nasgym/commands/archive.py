@@ -11,7 +11,7 @@ import tyro
 from nasgym.archive.check import CheckReport, check
 from nasgym.archive.export import export
 from nasgym.archive.merge import MergeReport, merge
-from nasgym.commands.terminal import say
+from nasgym.commands.console import say
 from nasgym.search.run import Run
 
 CONFLICTS_SHOWN = 20
@@ -20,7 +20,7 @@ CONFLICTS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Check:
-    """Look for damage in the file, its rows, references and numbers. Exit code 1 if any."""
+    """Check the file, its rows, references and numbers for damage; exit with 1 if there is any."""
 
     archive: Annotated[Path, tyro.conf.Positional]
     """An archive, or the folder of a run."""
@@ -28,7 +28,7 @@ class Check:
     """Print JSON instead of text."""
 
     def main(self) -> None:
-        """Check, and print a line for each fault."""
+        """Check, and print one line per fault."""
         report = check(_file(self.archive))
         if self.json:
             print(json.dumps(report.to_plain()))
@@ -45,7 +45,7 @@ class Merge:
     """Write all runs of several archives to a new one, with each child once."""
 
     archives: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Archives, or folders of runs. If a child has two outcomes, the first is kept."""
+    """Archives or folders of runs. The first outcome of a child is kept."""
     into: Path
     """The new archive."""
     json: bool = False
@@ -67,7 +67,7 @@ class Export:
     archive: Annotated[Path, tyro.conf.Positional]
     """An archive, or the folder of a run."""
     out: Path
-    """The table: a .csv or .jsonl file."""
+    """File of the table: .csv or .jsonl."""
 
     def main(self) -> None:
         """Write the table."""
@@ -80,7 +80,7 @@ class ArchiveCommand:
     """Check, merge or export archives."""
 
     action: Annotated[Check | Merge | Export, tyro.conf.OmitSubcommandPrefixes]
-    """What to do."""
+    """Action on archives."""
 
     def main(self) -> None:
         """Run the action."""

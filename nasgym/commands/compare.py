@@ -9,7 +9,7 @@ import tyro
 from rich.table import Table
 
 from nasgym.analysis.comparison import TOPS, AgentComparison, Improvement, compare
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, say
 
 
 @dataclass(frozen=True)

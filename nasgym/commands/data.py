@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from nasgym.commands.live import downloading
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, downloading, say
 from nasgym.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 class Data:
     """List the data sets, or download one and verify it."""
 
-    name: Annotated[str | None, tyro.conf.Positional] = None
-    """The data set to download: cifar10 or ptb."""
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DATA]")] = None
+    """Data set to download: cifar10 or ptb."""
 
     def main(self) -> None:
         """List or download."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from nasgym.commands.terminal import say
+from nasgym.commands.console import say
+from nasgym.commands.flags import default
 from nasgym.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class Export:
     """Folder of the training."""
     format: str = "pt2"
     """File format: pt2 (torch.export) or onnx (pip install 'nasgym[onnx]')."""
-    out: Path | None = None
-    """File to write. [FOLDER/network.pt2 or FOLDER/network.onnx]"""
+    out: Annotated[Path | None, default("FOLDER/network.pt2 or FOLDER/network.onnx")] = None
+    """File to write."""
     json: bool = False
     """Print JSON instead of text."""
 

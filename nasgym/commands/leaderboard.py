@@ -5,16 +5,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-from nasgym.commands.live import write_line
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, clock, say, write_line
+from nasgym.commands.flags import default
 from nasgym.execution.machine import cores
 
 if TYPE_CHECKING:
@@ -41,29 +40,29 @@ AGENTS = (
 
 
 PACE_OVER = 600.0
-"""Seconds over which the pace is measured that gives the time left."""
+"""The time left follows from the pace over this many seconds."""
 
 
 @dataclass(frozen=True)
 class LeaderboardCommand:
-    """Compare agents on tasks: run what is missing, score all runs, write tables and a page."""
+    """Compare agents on tasks: do the missing runs, score all, write tables and a page."""
 
     tasks: tuple[str, ...] = TASKS
     """Tasks: names in nasgym/benchmarks/leaderboard/tasks.py or ids of environments, with options
-    as in NAS-Bench-201-v0:dataset=cifar100,epochs=12."""
+    such as NAS-Bench-201-v0:dataset=cifar100,epochs=12."""
     agents: tuple[str, ...] = AGENTS
-    """Agents: names or package.module:Class, with options as in reinforce:preset=short."""
+    """Agents: names or package.module:Class, with options such as reinforce:preset=short."""
     seeds: int = 20
     """Runs of each agent on a task."""
     budget: int = 300
-    """Children in a run."""
-    workers: int | None = None
-    """Runs at the same time; the results do not depend on it. [one per core]"""
+    """Budget of each run: number of children to finish."""
+    workers: Annotated[int | None, default("one per core")] = None
+    """Runs at the same time. The results do not depend on it."""
     out: Path = Path("runs/leaderboard")
     """Folder of all runs, LEADERBOARD.md, leaderboard.html, scores.csv and figures."""
 
     def main(self) -> None:
-        """Run what is missing and print the paths written; exits with 1 if a run failed."""
+        """Do the missing runs and print the paths written; exit with 1 if a run failed."""
         from nasgym.benchmarks.leaderboard.leaderboard import Leaderboard
 
         board = Leaderboard(self.tasks, self.agents, self.seeds, self.budget, self.out)
@@ -126,7 +125,7 @@ class LeaderboardProgress:
     def _time_left(self) -> str:
         """Return the time left at the latest pace, as h:mm:ss; "?" if there is no pace yet."""
         left = self.bars.tasks[0].time_remaining
-        return "?" if left is None else str(timedelta(seconds=round(left)))
+        return "?" if left is None else clock(left)
 
 
 def _name(entry: "LeaderboardEntry") -> str:

@@ -1,4 +1,4 @@
-"""The command line: what each word after `nasgym` does, and how a mistake is answered."""
+"""The command line: runs the command after `nasgym`, and reports a mistake in one line."""
 
 import os
 import sys
@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
-import tyro
 
 from nasgym.commands.archive import ArchiveCommand
 from nasgym.commands.catalogue import Agents, Envs
 from nasgym.commands.compare import Compare
 from nasgym.commands.data import Data
 from nasgym.commands.export import Export
-from nasgym.commands.flags import refuse_repeated
+from nasgym.commands.flags import parse
 from nasgym.commands.leaderboard import LeaderboardCommand
 from nasgym.commands.replay import ReplayRun
 from nasgym.commands.report import Report
@@ -42,24 +41,18 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "agents": Agents,
     "data": Data,
 }
-"""What each word after `nasgym` does."""
+"""The class of each word after `nasgym`."""
 
 MISTAKES = (NasgymError, OSError, gym.error.Error)
-"""What a user can cause and correct: shown as one line, without a traceback."""
+"""Exceptions that a user can correct: shown as one line, without a traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exits with 2 and one line on a user's mistake."""
-    # The agent's small matrices gain nothing from more threads.
+    """Run the command in `arguments`; on a user's mistake print one line and exit with 2."""
+    # More threads would not speed up the agent's small matrices.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        refuse_repeated(sys.argv[1:] if arguments is None else arguments)
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="nasgym",
-            args=arguments,
-            description="Neural architecture search as a reinforcement-learning environment.",
-        ).main()
+        parse(COMMANDS, sys.argv[1:] if arguments is None else arguments).main()
     except BrokenPipeError:
         sys.exit(1)
     except MISTAKES as mistake:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from nasgym.commands.terminal import say
+from nasgym.commands.console import say
 from nasgym.search.replay import replay
 from nasgym.search.run import Run
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from nasgym.commands.terminal import say
+from nasgym.commands.console import say
+from nasgym.commands.flags import default
 from nasgym.errors import InvalidInput
 from nasgym.search.plan import SearchError
 from nasgym.search.run import Run
@@ -14,17 +15,19 @@ from nasgym.search.run import Run
 
 @dataclass(frozen=True)
 class Report:
-    """Write one HTML page about one or several runs, finished or not.
+    """Write an HTML page about one or several runs, finished or not.
 
-    The page is one file that loads nothing and needs no network.
+    The page is a single file and needs no network.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs."""
-    out: Path | None = None
-    """File of the page. [report.html in the folder of the run, or here for several runs]"""
+    out: Annotated[
+        Path | None, default("report.html in the folder of one run, or here for several")
+    ] = None
+    """File of the page."""
     figures: str | None = None
-    """Also write the figures for print beside the page, as pdf, svg or png."""
+    """Also write the figures beside the page: pdf, svg or png."""
 
     def main(self) -> None:
         """Write the page and the figures, and print their paths."""

@@ -1,4 +1,4 @@
-"""`nasgym results`: the tables of the paper, and our own results beside them."""
+"""`nasgym results`: show the tables of the paper together with our own results."""
 
 import json
 from collections.abc import Sequence
@@ -16,18 +16,19 @@ from nasgym.analysis.paper_tables import (
     to_plain,
     trained_result,
 )
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, say
+from nasgym.commands.flags import default
 from nasgym.errors import InvalidInput
 
 
 @dataclass(frozen=True)
 class Results:
-    """Show the results of the paper and, marked, those trained here with their budgets."""
+    """Show the paper's tables with the results of networks trained here, marked as such."""
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Folders of `nasgym train` whose results to show beside their tables."""
-    table: str | None = None
-    """One table only: cifar10, ptb or ptb-characters. [all, or those of the folders]"""
+    """Folders of `nasgym train` whose results to add to the tables."""
+    table: Annotated[str | None, default("all, or those of the folders")] = None
+    """Show one table: cifar10, ptb or ptb-characters."""
     json: bool = False
     """Print JSON instead of text."""
 
@@ -51,7 +52,7 @@ class Results:
 
 
 def _print(name: str, mine: Sequence[OwnResult]) -> None:
-    """Print one table, our own rows last, and below it their budgets and commands."""
+    """Print one table with our own rows last; below it their budgets and commands."""
     table = TABLES[name]
     shown = rich.Table(title=table.title, title_justify="left", box=None)
     layered = any(row.depth for row in table.rows)

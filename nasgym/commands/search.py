@@ -1,24 +1,24 @@
-"""`nasgym search`: search for networks, or go on with a search."""
+"""`nasgym search`: search for networks, or resume a search."""
 
 import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from nasgym.agents import Agent
+from nasgym.agents import Agent, load
 from nasgym.archive import Archive, Trial
-from nasgym.commands.flags import OptionPairs
-from nasgym.commands.live import Display, Progress
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, SearchDisplay, say
+from nasgym.commands.flags import OptionPairs, default
 from nasgym.environments.study import Study
+from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import score
-from nasgym.options import parse_options
+from nasgym.options import check_options, parse_options, types_of
 from nasgym.search import paper
 from nasgym.search.estimate import Cost, announcement, can_estimate, estimate, time_left
 from nasgym.search.plan import Plan, SearchError
@@ -29,56 +29,61 @@ from nasgym.tracking import BackgroundMirror, Mirror, create_mirrors
 
 @dataclass(frozen=True)
 class Search:
-    """Search for networks, or go on with a search that was stopped."""
+    """Search for networks, or resume a search that was stopped."""
 
-    env: Annotated[str | None, tyro.conf.Positional] = None
-    """Id of the environment: see `nasgym envs`."""
+    env: Annotated[
+        str | None,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[ENV]", help_behavior_hint="(default: that of --preset or --out)"),
+    ] = None
+    """Environment to search: see `nasgym envs`."""
     preset: str | None = None
-    """Set all options as in the paper: paper-cifar10 or paper-ptb. Options given here replace
-    them."""
+    """A search of the paper: paper-cifar10 or paper-ptb. Other flags override its options."""
     estimate: bool = False
-    """Print the cost of the search on this machine, and stop."""
-    agent: str | None = None
-    """Name of the agent: see `nasgym agents`. [reinforce]"""
-    children: int | None = None
-    """Budget: children to train. [200]"""
-    seconds: float | None = None
-    """Budget: seconds of training; a table counts the seconds it recorded. [no limit]"""
-    workers: int | str | None = None
-    """Children trained at the same time; or a cluster: ray, auto or ray://HOST:PORT. The results
-    do not depend on it. [one a core]"""
-    out: Path | None = None
-    """Folder of the run. [runs/ENV-AGENT-SEED or runs/PRESET-AGENT-SEED]"""
-    seed: int | None = None
-    """Seed of the agent. The children have their own: --set seed=... [0]"""
-    num_envs: int | None = None
-    """Children proposed and trained as one batch. [8]"""
+    """Print the expected cost of the search on this machine, and stop."""
+    agent: Annotated[str | None, default("reinforce")] = None
+    """Agent that searches: see `nasgym agents`."""
+    children: Annotated[int | None, default("200")] = None
+    """Budget: number of children to finish."""
+    seconds: Annotated[float | None, default("no limit")] = None
+    """Budget: sum of the children's seconds of training; tables count recorded seconds."""
+    workers: Annotated[int | str | None, default("one per core")] = None
+    """Children trained at the same time, or a cluster: ray, auto or ray://HOST:PORT.
+    The results do not depend on it."""
+    out: Annotated[Path | None, default("runs/ENV-AGENT-SEED or runs/PRESET-AGENT-SEED")] = None
+    """Folder of the run; a run that it holds is resumed."""
+    seed: Annotated[int | None, default("0")] = None
+    """Seed of the agent. Children have a seed of their own: --set seed=..."""
+    num_envs: Annotated[int | None, default("8")] = None
+    """Children proposed and trained as one batch."""
     asynchronous: bool = False
-    """Propose a string as soon as a worker is free, instead of in waves."""
+    """Propose a child as soon as a worker is free, instead of in batches."""
     set: OptionPairs = ()
-    """Options of the environment, such as layers=8 epochs=3: see `nasgym envs`."""
+    """Options of the environment, such as layers=8 epochs=3: see `nasgym envs ENV`."""
     agent_set: OptionPairs = ()
-    """Options of the agent, such as preset=short: see `nasgym agents`."""
+    """Options of the agent, such as preset=short: see `nasgym agents AGENT`."""
     wandb: str | None = None
-    """Mirror the trials in Weights & Biases: offline or online."""
+    """Also show the children in Weights & Biases: offline or online."""
     tensorboard: bool = False
-    """Mirror the trials in TensorBoard, as event files in OUT/tensorboard."""
+    """Also write the children for TensorBoard, to OUT/tensorboard."""
     json: bool = False
-    """Print one JSON object a line instead of text."""
+    """Print one JSON object per line instead of text."""
 
     def main(self) -> None:
-        """Run the search and say what it found."""
+        """Run the search and print its result."""
         run = self._run()
         mirrors = create_mirrors(self.wandb, self.tensorboard, run.folder, asdict(run.plan))
         try:
             if self.estimate:
                 self._print_estimate(estimate(run.plan))
                 return
-            agent = self._go(run, mirrors)
+            agent = self._search(run, mirrors)
         except Interrupted as interrupt:
-            say(f"stopped by {interrupt}; nothing finished is lost. Go on with:\n  {run.command}")
+            say(
+                f"stopped by {interrupt}; finished children are kept. Resume with:\n  {run.command}"
+            )
             sys.exit(128 + interrupt.signum)
-        except KeyboardInterrupt:  # nothing has begun
+        except KeyboardInterrupt:  # before the first child
             sys.exit(128 + signal.SIGINT)
         with closing(run.archive()) as archive:
             run.write_best(archive)
@@ -92,18 +97,25 @@ class Search:
         print(json.dumps(summary)) if self.json else _print_summary(summary, best)
 
     def _run(self) -> Run:
-        given = self._given()
+        """Return the run in the folder, or a new one. Raises InvalidInput for wrong options."""
+        given = self._given_fields()
         folder = self.out or self._default_folder()
         if (folder / "search.json").exists():
             known = Run(folder).plan
-            if "env_options" in given:  # those that are left out stay what they were
-                given["env_options"] = {**known.env_options, **given["env_options"]}
-            return Run(folder, replace(known, **given))
-        if "env" not in given:
+            for name in ("env_options", "agent_options"):  # an option not given keeps its value
+                if name in given and given.get("agent", known.agent) == known.agent:
+                    given[name] = {**getattr(known, name), **given[name]}
+            plan = replace(known, **given)
+        elif "env" in given:
+            plan = Plan(**{"agent": "reinforce", "children": 200, **given})
+        else:
             return Run(folder)
-        return Run(folder, Plan(**{"agent": "reinforce", "children": 200, **given}))
+        plan.problem()
+        check_options(plan.agent_options, types_of(load(plan.agent)), f"agent {plan.agent!r}")
+        return Run(folder, plan)
 
-    def _given(self) -> dict[str, Any]:
+    def _given_fields(self) -> dict[str, Any]:
+        """Return the fields of the plan that the command line sets."""
         given: dict[str, Any] = {
             name: value
             for name in ("env", "agent", "children", "seconds", "workers", "seed", "num_envs")
@@ -115,6 +127,8 @@ class Search:
             given["env_options"] = parse_options(self.set)
         if self.agent_set:
             given["agent_options"] = parse_options(self.agent_set)
+            if "seed" in given["agent_options"]:
+                raise InvalidInput("give the seed of the agent as --seed, not in --agent-set")
         return given if self.preset is None else paper.filled(self.preset, given)
 
     def _default_folder(self) -> Path:
@@ -124,40 +138,40 @@ class Search:
         return Path("runs") / f"{Path(searched).name}-{self.agent or 'reinforce'}-{self.seed or 0}"
 
     def _print_estimate(self, here: Cost) -> None:
-        """Print the cost of the search here and, for a preset, what it cost its authors."""
-        spent = paper.COSTS.get(self.preset or "")
+        """Print the cost of the search here and, for a preset, its cost to the authors."""
+        authors = paper.COSTS.get(self.preset or "")
         if self.json:
-            authors = None if spent is None else spent.to_plain()
-            print(json.dumps({"estimate": {"here": here.to_plain(), "paper": authors}}))
+            known = None if authors is None else authors.to_plain()
+            print(json.dumps({"estimate": {"here": here.to_plain(), "paper": known}}), flush=True)
             return
         say(f"here: {here.text()}")
-        if spent is not None:
-            say(f"the paper's: {spent.text()}")
+        if authors is not None:
+            say(f"in the paper: {authors.text()}")
 
     def _announce(self, run: Run, study: Study) -> None:
-        """Print what will be trained, where, and when it is expected to end."""
+        """Print what the search trains, where, and when it is expected to end."""
         done, plan = len(study.archive), run.plan
         if done >= plan.children or (done and self.json):
             return
         if done:
             left = time_left(plan, study)
-            say(f"going on in {run.folder}: {done} of {plan.children} children are done{left}")
+            say(f"resuming {run.folder}: {done} of {plan.children} children are done{left}")
             return
-        cost = estimate(plan, study.evaluator) if can_estimate(plan) else None
-        if self.json and cost is not None:
-            self._print_estimate(cost)
+        with OUT.status("estimating the duration") if OUT.is_terminal else nullcontext():
+            cost = estimate(plan, study.evaluator) if can_estimate(plan) else None
         if not self.json:
             say(announcement(plan, study, cost))
-            if cost is not None and self.preset is not None:
-                self._print_estimate(cost)
+        if cost is not None and (self.json or self.preset is not None):
+            self._print_estimate(cost)
 
-    def _go(self, run: Run, mirrors: Sequence[Mirror]) -> Agent:
+    def _search(self, run: Run, mirrors: Sequence[Mirror]) -> Agent:
         with ExitStack() as stack:
 
             def listeners(study: Study) -> list[Callable[[Trial], None]]:
                 self._announce(run, study)
-                progress = Progress(len(study.archive), run.plan.children, study.archive.best())
-                display = stack.enter_context(Display(progress, OUT, as_json=self.json))
+                done, best = len(study.archive), study.archive.best()
+                display = SearchDisplay(done, run.plan.children, best, OUT, as_json=self.json)
+                stack.enter_context(display.live())
                 return [
                     display.show,
                     *(_shown_in(mirror, run, study, stack) for mirror in mirrors),
@@ -207,8 +221,9 @@ def _print_summary(summary: Mapping[str, Any], best: Trial | None) -> None:
         say(f"best: child {best.number}, validation {score(best)}\n")
         print(drawing.text(drawing.drawable(best.architecture)))
         say(
-            f"\nits picture  {folder}/best.png\nits data     {folder}/best.json"
-            f"\nthe search   {folder}/rewards.png, {folder}/policy.png, {summary['archive']}"
-            f"\nthe report   {folder}/report.html"
-            f"\nlook closer  nasgym show {folder}"
+            f"\nbest network   {folder}/best.json, {folder}/best.png"
+            f"\nall children   {summary['archive']}"
+            f"\nfigures        {folder}/rewards.png, {folder}/policy.png"
+            f"\nreport         {folder}/report.html"
+            f"\nshow more      nasgym show {folder}"
         )

@@ -1,4 +1,4 @@
-"""`nasgym show`: found and published networks as text and picture."""
+"""`nasgym show`: show found and published networks as text and picture."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from nasgym.analysis.pareto import cost_of, front
 from nasgym.archive import Archive, Trial
-from nasgym.commands.terminal import OUT
+from nasgym.commands.console import OUT
 from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import score
 from nasgym.evaluation.rewards import COSTS
@@ -29,16 +29,16 @@ from nasgym.spaces.plain import plain
 
 @dataclass(frozen=True)
 class Show:
-    """Show the best networks of a run, or one architecture, as text and picture."""
+    """Show the best children of a run, or one architecture, as text and picture."""
 
-    target: Annotated[Path, tyro.conf.Positional]
-    """A run's folder, a file with an architecture as JSON, or a name of the zoo such as nas-v1."""
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """Folder of a run, JSON file of an architecture, or name from the zoo such as nas-v1."""
     top: int = 5
-    """Number of children of a run to list."""
+    """Number of best children of a run to list."""
     pareto: str | None = None
-    """List the Pareto front of quality and this cost: parameters, flops or latency."""
+    """List the Pareto front over this cost instead: parameters, flops or latency."""
     picture: Path | None = None
-    """File to draw the network to: .png, .svg or .pdf."""
+    """Also draw the network to this file: .png, .svg or .pdf."""
     json: bool = False
     """Print JSON instead of text."""
 

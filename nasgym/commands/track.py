@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from nasgym.commands.terminal import say
+from nasgym.commands.console import say
 from nasgym.search.entropy import saved_entropy
 from nasgym.search.run import Run
 from nasgym.tracking import MirrorError, create_mirrors
@@ -20,9 +20,9 @@ class Track:
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of the run."""
     wandb: str | None = None
-    """Show it in Weights & Biases: offline or online."""
+    """Show the children in Weights & Biases: offline or online."""
     tensorboard: bool = False
-    """Write it for TensorBoard to FOLDER/tensorboard, replacing earlier steps there."""
+    """Write the children for TensorBoard to FOLDER/tensorboard, replacing earlier ones."""
 
     def main(self) -> None:
         """Show the run, and print the number of its children."""

@@ -1,4 +1,4 @@
-"""`nasgym train`: train a found network to convergence and test it once."""
+"""`nasgym train`: train a network to convergence and test it once."""
 
 import json
 import shlex
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from nasgym.commands.flags import OptionPairs
-from nasgym.commands.progress import StepDisplay
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, TrainingDisplay, say
+from nasgym.commands.flags import OptionPairs, default
 from nasgym.environments.registry import ENVIRONMENTS
 from nasgym.errors import InvalidInput
 from nasgym.files import read_json
@@ -30,42 +29,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Train:
-    """Train a found network to convergence and test it, or continue such a training."""
+    """Train a network to convergence and test it, or resume such a training."""
 
-    target: Annotated[str, tyro.conf.Positional]
-    """The folder of a run (for its best child), a JSON file with an architecture, a name from the
-    zoo such as nas-v1, or the folder of a training to continue."""
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """Folder of a run (its best child), JSON file of an architecture, name from the zoo such as
+    nas-v1, or folder of a training to resume."""
     grid: bool = False
-    """Search a small grid of recipes first, judged by validation alone."""
-    grid_epochs: int | None = None
-    """Epochs of each grid point. [a fifth of the epochs]"""
-    recipe: str | None = None
-    """Recipe of the training: paper or short. [paper]"""
-    epochs: int | None = None
-    """Passes over the training data. [those of the recipe]"""
-    seed: int | None = None
-    """Seed of weights and batches; `--set seed=...` is the seed of the data split. [0]"""
-    threads: int | None = None
-    """Number of threads; the last bits of the results depend on it. [1]"""
-    device: str | None = None
-    """cpu, cuda or auto. [auto]"""
-    out: Path | None = None
-    """Folder of the training. [runs/TARGET-final]"""
+    """First search a small grid of recipes, judged by validation only."""
+    grid_epochs: Annotated[int | None, default("a fifth of the epochs")] = None
+    """Epochs of each grid point."""
+    recipe: Annotated[str | None, default("paper")] = None
+    """Recipe of the training: paper or short."""
+    epochs: Annotated[int | None, default("those of the recipe")] = None
+    """Passes over the training data."""
+    seed: Annotated[int | None, default("0")] = None
+    """Seed of weights and batches. The data split has its own: --set seed=..."""
+    threads: Annotated[int | None, default("1")] = None
+    """Number of threads; the last bits of the results depend on it."""
+    device: Annotated[str | None, default("auto")] = None
+    """Device of the training: cpu, cuda or auto."""
+    out: Annotated[Path | None, default("runs/TARGET-final")] = None
+    """Folder of the training."""
     set: OptionPairs = ()
-    """Options of the data, such as data=cifar10 image_size=16; a run's are known already."""
+    """Options of the data, such as data=cifar10 image_size=16; those of a run are the default."""
     json: bool = False
     """Print one JSON object per line instead of text."""
 
     def main(self) -> None:
-        """Train, test, and print the result."""
+        """Train, test and print the result."""
         final = self._final_run()
         try:
-            with signals_raise(), StepDisplay(OUT, as_json=self.json) as display:
+            display = TrainingDisplay(OUT, as_json=self.json)
+            with signals_raise(), display.live():
                 result = final.run(display.show, shlex.join(["nasgym", *sys.argv[1:]]))
         except Interrupted as interrupt:
-            say(
-                f"stopped by {interrupt}; no whole epoch is lost. Continue with:\n  {final.command}"
-            )
+            say(f"stopped by {interrupt}; finished epochs are kept. Resume with:")
+            say(f"  {final.command}")
             sys.exit(128 + interrupt.signum)
         print(json.dumps(result)) if self.json else _print_result(final.folder, result)
 
@@ -119,14 +118,14 @@ def _best_of(folder: Path) -> tuple[Any, dict[str, Any]]:
     with closing(run.archive()) as archive:
         best = archive.best()
     if best is None:
-        raise InvalidInput(f"no child of {folder} has trained yet")
+        raise InvalidInput(f"no child of {folder} is finished yet")
     return best.architecture, run.plan.options
 
 
 def _data_options(
     architecture: Any, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the options of the data: the `given` ones, then those of the `known` that apply."""
+    """Return the options of the data: those `given`, and the others that are `known` and apply."""
     from nasgym.training.final.plan import problem_class
 
     names = problem_class(read(architecture)).OPTIONS
@@ -145,9 +144,9 @@ def _print_result(folder: Path, result: Mapping[str, Any]) -> None:
     else:
         say(f"test {score} {test[score]:.2f}, validation {score} {validation[score]:.2f}")
     say(
-        f"\nhow it was obtained  {folder}/test.json"
-        f"\nits weights          {folder}/weights.pt"
-        f"\nits learning curve   {folder}/curve.png"
+        f"\nresult          {folder}/test.json"
+        f"\nweights         {folder}/weights.pt"
+        f"\nlearning curve  {folder}/curve.png"
     )
     if result["grid"]:
-        say(f"the grid             {folder}/grid.json")
+        say(f"grid            {folder}/grid.json")

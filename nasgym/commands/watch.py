@@ -1,4 +1,4 @@
-"""`nasgym watch`: a live view of a run in another process."""
+"""`nasgym watch`: show the progress of a search in another process."""
 
 import json
 import os
@@ -13,11 +13,9 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from nasgym.archive import Archive, Trial
-from nasgym.commands.live import Display, Panel, Progress, rows
-from nasgym.commands.terminal import OUT, say
+from nasgym.commands.console import OUT, SearchDisplay, say
 from nasgym.evaluation.evaluation import score
 from nasgym.search.run import Run
 
@@ -30,9 +28,9 @@ LATEST = 50
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a run in another process until its budget is spent or Ctrl-C.
+    """Watch a search in another process until its budget is spent or Ctrl-C.
 
-    Only reads the archive, so it never delays the search.
+    Watching only reads the archive and never delays the search.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -46,84 +44,76 @@ class Watch:
         """Show the run until it ends."""
         run = Run(self.run)
         with closing(run.archive()) as archive:
-            view = View(run, archive, OUT, as_json=self.json)
+            display = WatchDisplay(run, archive, OUT, as_json=self.json)
             if self.once and self.json:
-                print(json.dumps(view.to_plain()))
+                print(json.dumps(display.to_plain()))
                 return
             if self.once:
-                for name, value in view.rows():
+                for name, value in display.rows():
                     OUT.print(f"{name:<20}  {value}", soft_wrap=True)
                 return
             try:
-                with view:
-                    while not view.finished:
+                with display.live():
+                    while not display.finished:
                         sleep(SECONDS)
-                        view.look(archive)
+                        display.update(archive)
             except KeyboardInterrupt:  # the usual way to stop watching
                 return
         if not self.json:
-            say(f"all {view.progress.budget} children are done")
+            say(f"all {display.budget} children are done")
 
 
-class View(Panel):
-    """The state of a run, read from its archive."""
+class WatchDisplay(SearchDisplay):
+    """The progress of a run, read from its archive."""
 
     def __init__(self, run: Run, archive: Archive, console: Console, *, as_json: bool) -> None:
-        """Show the present state of `run`; see `Panel`."""
-        super().__init__(console, as_json=as_json)
+        """Start in the present state of `run`; see `SearchDisplay`."""
         counts = archive.counts()
+        budget = run.plan.children
+        super().__init__(counts.trials, budget, archive.best(), console, as_json=as_json)
         self.run = run
-        self.progress = Progress(counts.trials, run.plan.children, archive.best())
-        self.progress.failed = counts.failed
-        self._different = counts.different
+        self.failed = counts.failed
+        self._distinct = counts.different
         self._latest = deque(archive[max(0, counts.trials - LATEST) :], maxlen=LATEST)
-        self._lines = Display(self.progress, console, as_json=as_json)
 
     @property
     def finished(self) -> bool:
         """Return whether the budget is spent."""
-        return self.progress.done >= self.progress.budget
+        return self.done >= self.budget
 
-    def look(self, archive: Archive) -> None:
-        """Read the trials since the last read."""
-        self.progress.budget = Run(self.run.folder).plan.children
-        for trial in archive[self.progress.done :]:
-            self._lines.show(trial)
-            self._different += not trial.cached
+    def update(self, archive: Archive) -> None:
+        """Show the trials since the last update."""
+        self.budget = Run(self.run.folder).plan.children
+        for trial in archive[self.done :]:
+            self._distinct += not trial.cached
             self._latest.append(trial)
+            self.show(trial)
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield the names and values to show, in rich's markup."""
+        """Yield names and values, in rich's markup."""
         plan = self.run.plan
         yield escape(f"{plan.env}, {plan.agent}"), escape(str(self.run.folder))
-        yield from rows(self.progress)
+        yield from super().rows()
         if self._latest:
-            yield "distinct children", f"{self._different}"
+            yield "distinct children", f"{self._distinct}"
             yield f"mean of the last {len(self._latest)}", f"{self._mean:.4g}"
-            yield "last child", _words(self._latest[-1])
+            yield "last child", _summary(self._latest[-1])
         if self._process is not None:
             yield "process", f"{self._process}"
         elif not self.finished:
-            yield "process", escape(f"none; continue with: {self.run.command}")
-
-    def __rich__(self) -> Table:
-        """Return the panel in its present state."""
-        table = Table.grid(padding=(0, 3))
-        for row in self.rows():
-            table.add_row(*row)
-        return table
+            yield "process", escape(f"none; resume with: {self.run.command}")
 
     def to_plain(self) -> dict[str, Any]:
         """Return the same values as JSON-able data."""
-        best = self.progress.best
+        best = self.best
         return {
             "folder": str(self.run.folder),
             "env": self.run.plan.env,
             "agent": self.run.plan.agent,
-            "children": self.progress.done,
-            "budget": self.progress.budget,
-            "different": self._different,
-            "failed": self.progress.failed,
+            "children": self.done,
+            "budget": self.budget,
+            "different": self._distinct,
+            "failed": self.failed,
             "best": None if best is None else {"child": best.number, "reward": best.reward},
             "mean": self._mean if self._latest else None,
             "searching": self._process is not None,
@@ -144,6 +134,6 @@ class View(Panel):
         return process
 
 
-def _words(trial: Trial) -> str:
+def _summary(trial: Trial) -> str:
     outcome = score(trial) if trial.status == "ok" else trial.status
     return f"child {trial.number}: reward {trial.reward:.4g}, {escape(outcome)}"

@@ -42,12 +42,19 @@ def problem(env: str, options: Mapping[str, Any]) -> ProblemOptions:
 
     Nothing is loaded. Raises InvalidInput for an id that is not ours and for wrong options.
     """
+    return options_class(env).of({**ENVIRONMENTS[env], **options})
+
+
+def options_class(env: str) -> type[ProblemOptions]:
+    """Return the class of the options of the environment with id `env`.
+
+    Raises InvalidInput for an id that is not registered here.
+    """
     if env not in ENVIRONMENTS:
         raise InvalidInput(f"{env} is no environment of nasgym{did_you_mean(env, ENVIRONMENTS)}")
-    own = ENVIRONMENTS[env]
     families: dict[str, type[ProblemOptions]] = {"table": TableOptions, "corpus": TextOptions}
-    family = next((kind for name, kind in families.items() if name in own), ImageOptions)
-    return family.of({**own, **options})
+    own = ENVIRONMENTS[env]
+    return next((kind for name, kind in families.items() if name in own), ImageOptions)
 
 
 def image_env(**options: Any) -> NASEnv:

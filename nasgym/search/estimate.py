@@ -1,4 +1,4 @@
-"""The cost of a search on this machine, estimated by training a few children for a moment."""
+"""The expected duration of a search on this machine, from a short training of a few children."""
 
 import sys
 from collections import Counter
@@ -22,29 +22,31 @@ from nasgym.spaces.base import SearchSpace
 from nasgym.training.evaluator import TrainingEvaluator
 
 PROBE_STEPS = 2
-"""Training steps of the shorter of two trainings of the probe."""
+"""Training steps of the first of the probe's two trainings."""
 
 PROBE_SECONDS = 0.5
-"""How much longer the second training is to take, if MOST_STEPS allows it."""
+"""Duration of the steps that the second training has more, unless MOST_STEPS limits them."""
 
 MOST_STEPS = 200
-"""The largest number of steps that the second training has more."""
+"""Maximum number of steps that the second training has more."""
 
 DRAWN = 50
-"""Random strings whose mean work stands for that of all strings under one ceiling."""
+"""Random strings whose mean work estimates that of all strings under one ceiling."""
 
 DAY = 86400.0
+YEAR = 365.25 * DAY
 LONG = 2 * DAY
-"""Seconds of a search from which on its announcement tells how to make it cheaper."""
+"""The announcement of a search longer than this many seconds says how to make it cheaper."""
 
-LENGTHS = {"years": 365.25 * 86400, "days": 86400.0, "hours": 3600.0, "minutes": 60.0}
+LENGTHS = {"years": YEAR, "days": DAY, "hours": 3600.0, "minutes": 60.0}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a search costs: the training of all its children, none of them proposed twice.
+    """The cost of a search: the training of all its children, assuming that none is repeated.
 
-    Left out are validation, starting processes, and workers that wait for the last child of a wave.
+    It leaves out validation, the start of processes, and the idle time of workers that wait for the
+    last child of a batch.
     """
 
     children: int
@@ -54,33 +56,33 @@ class Cost:
     samples: int
     """Images or tokens in the training data."""
     seconds_a_sample: float
-    """Of training, in the mean over the children."""
+    """Seconds of training for each sample, mean over the children."""
     workers: int
-    """Children trained at the same time, never more than the agent proposes at a time."""
+    """Children trained at the same time, at most as many as the agent proposes at a time."""
     device: str
-    """What they are trained on: "cpu" or "cuda"."""
+    """Device of the training: "cpu" or "cuda"."""
 
     @property
     def hours(self) -> float:
-        """Return the hours of training, those of all workers together."""
+        """Hours of training, summed over all workers."""
         return self.children * self.epochs * self.samples * self.seconds_a_sample / 3600
 
     @property
     def first(self) -> float:
-        """Return the seconds until the first child ends."""
+        """Seconds until the first child is finished."""
         return self.epochs * self.samples * self.seconds_a_sample
 
     @property
     def seconds(self) -> float:
-        """Return the seconds until the search ends."""
+        """Seconds until the search ends."""
         return 3600 * self.hours / self.workers
 
     def to_plain(self) -> dict[str, Any]:
-        """Return all of it as JSON-able data."""
+        """Return all values as JSON-able data."""
         return {**asdict(self), "hours": self.hours, "seconds": self.seconds}
 
     def text(self) -> str:
-        """Return it as two lines for a reader."""
+        """Return the cost in words, as two lines."""
         hours = "CPU-hours" if self.device == "cpu" else "hours of training"
         return (
             f"{duration(self.seconds)}, {self.workers:,} children at a time: "
@@ -91,20 +93,20 @@ class Cost:
 
 
 def can_estimate(plan: Plan) -> bool:
-    """Return whether `estimate` can tell the cost of `plan`: whether it trains children of ours."""
+    """Return whether `estimate` supports `plan`: whether it is a registered one that trains."""
     return isinstance(plan.problem(), TrainingOptions)
 
 
 def estimate(plan: Plan, evaluator: Evaluator | None = None) -> Cost:
     """Return the cost of `plan` on this machine, after training a few children for a few steps.
 
-    `evaluator` is that of the plan's environment, if there is one already. The probe trains as many
-    random children at a time as the search would, and records nothing. The cost of an image grows
-    with the operations of its child, in the mean over random strings under each ceiling; a token
-    costs the same in all cells.
+    `evaluator` is the one of the plan's environment, if it exists already. The probe trains as many
+    random children at a time as the search would, and records nothing. The cost of an image is
+    proportional to the operations of its child, averaged over random strings under each ceiling; a
+    token costs the same in all cells.
 
-    Raises what a search with `plan` would raise before its first child, SearchError if nothing can
-    be estimated or no child of the probe could be trained.
+    Raises the errors that a search with `plan` would raise before its first child, and SearchError
+    if `plan` trains no children or if no child of the probe could be trained.
     """
     problem = plan.problem()
     if not isinstance(problem, TrainingOptions):
@@ -136,7 +138,7 @@ def mean_work(
 ) -> float:
     """Return the mean work of the children of a search.
 
-    Under each ceiling, weighted by the number of children under it, random strings stand for those
+    Random strings under each ceiling, weighted by the number of children under it, represent those
     that the agent will propose.
     """
     spaces: Counter[SearchSpace] = Counter()
@@ -154,9 +156,9 @@ def draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Any]:
 
 
 def probe(evaluator: TrainingEvaluator, children: Sequence[Any]) -> float:
-    """Return the seconds that one training sample takes for each unit of its child's work.
+    """Return the seconds of training for each sample and unit of its child's work.
 
-    All `children` are trained twice, for a few steps and for some more. The difference of the two
+    Trains all `children` twice, for a few steps and for some more; the difference of the durations
     leaves out the start. Raises SearchError if no child could be trained.
     """
     short = _trained(evaluator.probe(children, PROBE_STEPS))
@@ -169,13 +171,13 @@ def probe(evaluator: TrainingEvaluator, children: Sequence[Any]) -> float:
         samples = long[index].metrics["samples"] - short[index].metrics["samples"]
         done += samples * evaluator.work(children[index])
     if seconds <= 0 or done <= 0:
-        raise SearchError("the probe shows nothing: more steps took no longer")
+        raise SearchError("the cost cannot be estimated: more training steps took no longer")
     return seconds / done
 
 
 def _trained(evaluations: Sequence[Evaluation]) -> dict[int, Evaluation]:
-    """Return the evaluations of the children that trained, by their place."""
-    trained = {place: one for place, one in enumerate(evaluations) if one.status == "ok"}
+    """Return the evaluations of the children that could be trained, by their index."""
+    trained = {index: one for index, one in enumerate(evaluations) if one.status == "ok"}
     if not trained:
         last = evaluations[-1]
         reason = (last.error.strip().splitlines() or [""])[-1]
@@ -183,28 +185,32 @@ def _trained(evaluations: Sequence[Evaluation]) -> dict[int, Evaluation]:
     return trained
 
 
-# In words -----------------------------------------------------------------------------------------
+# Text ---------------------------------------------------------------------------------------------
 
 
 def announcement(plan: Plan, study: Study, cost: Cost | None) -> str:
-    """Return what a search is about to do, and when it is expected to end if the cost is known."""
+    """Return one line on what a search will do and, if its cost is known, when it should end."""
     preset = plan.agent_options.get("preset")
     agent = f"{plan.agent} (preset {preset})" if preset else plan.agent
     start = f"{plan.env}: {plan.children:,} children by {agent}"
     if cost is None:
         return f"{start}, {study.workers:,} at a time"
-    size = f"{cost.epochs:,} epochs of {cost.samples:,} samples each"
-    where = f"on {cost.workers:,} workers ({cost.device})"
-    when = f"first child in {duration(cost.first)}, all in about {duration(cost.seconds)}"
+    training = f"{cost.epochs:,} epochs of {cost.samples:,} samples each"
+    workers = f"{cost.workers:,} worker{'s' * (cost.workers > 1)} ({cost.device})"
+    end = f"end in about {duration(cost.seconds)}"
+    if cost.seconds < YEAR:
+        at = datetime.now() + timedelta(seconds=cost.seconds)
+        end += f" ({at:%H:%M})" if cost.seconds < DAY else f" ({at:%Y-%m-%d})"
     if cost.seconds > LONG:
-        when += "; --set epochs=... train_size=... image_size=... makes children cheaper"
-    elif cost.seconds < DAY:
-        when += f", at {datetime.now() + timedelta(seconds=cost.seconds):%H:%M}"
-    return f"{start}, {size}, {where}: {when}"
+        end += "; --set epochs=... train_size=... makes children cheaper"
+    return f"{start}, {training}, on {workers}: first child in {duration(cost.first)}, {end}"
 
 
 def time_left(plan: Plan, study: Study) -> str:
-    """Return the time that a resumed search still takes, at the mean of its children so far."""
+    """Return the time that a resumed search still takes, at the mean cost of its children so far.
+
+    Returns "" if that is not known.
+    """
     done = len(study.archive)
     trained = study.archive.counts().trained
     seconds = sum(study.archive.seconds(0, done)) / done * trained / done
@@ -214,13 +220,14 @@ def time_left(plan: Plan, study: Study) -> str:
 
 
 def number(value: float) -> str:
-    """Return `value` to two digits: no estimate is better than that."""
+    """Return `value` to two digits; an estimate is no more precise."""
     return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in the largest unit of which there are two or more."""
+    """Return a duration in the largest unit in which it is at least 2."""
     for unit, length in LENGTHS.items():
         if seconds >= 2 * length:
             return f"{number(seconds / length)} {unit}"
-    return f"{number(seconds)} seconds"
+    value = number(seconds)
+    return f"{value} second{'s' * (value != '1')}"

@@ -1,7 +1,7 @@
-"""The paper's two searches as plans, number by number, and what they cost its authors.
+"""The paper's two searches as plans, number by number, and their cost to its authors.
 
-All numbers are of Zoph & Le 2017, sections 3 and 4, and all are written out here, so that no
-default that changes one day changes them. A name stands for a number only in recipes and reward:
+All numbers are from Zoph & Le 2017, sections 3 and 4. They are all written out here, so that no
+change of a default changes them. Only the recipes and the reward are given by name:
 
 * recipe "paper" for images: SGD with Nesterov momentum 0.9, learning rate 0.1, weight decay 1e-4,
   whitened images, random crops and mirroring, the best of the last 5 epochs (section 4.1);
@@ -9,8 +9,8 @@ default that changes one day changes them. A name stands for a number only in re
 * `reinforce_async` draws the weights of its controller from [-0.08, 0.08], optimises with Adam and
   subtracts a moving average of the rewards, whose decay the paper does not give (section 4.1).
 
-The paper trained 800 children at a time (400 for text). With fewer workers fewer replicas have
-children in training at a time, so that gradients are less stale than the paper's.
+The paper trained 800 children at a time (400 for text). With fewer workers, fewer replicas train
+children at the same time, so gradients are less stale than the paper's.
 """
 
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ SEARCHES: Mapping[str, Plan] = {
         },
     ),
 }
-"""Plans by the name that `nasgym search --preset` knows."""
+"""The plans by their name in `nasgym search --preset`."""
 
 
 @dataclass(frozen=True)
@@ -100,44 +100,44 @@ class PaperCost:
     """The cost of a search of the paper to its authors."""
 
     processors: int
-    """How many, each training one child at a time."""
+    """Number of processors; each trained one child at a time."""
     processor: str
-    """What kind."""
+    """Kind of processor: "GPU" or "CPU"."""
     days: float | None
-    """How long they were at it; None if nobody says."""
+    """Duration of the search in days; None if it was not published."""
 
     @property
     def hours(self) -> float | None:
-        """Return the hours of all processors together."""
+        """Hours of training, summed over all processors; None if not published."""
         return None if self.days is None else 24 * self.days * self.processors
 
     def to_plain(self) -> dict[str, Any]:
-        """Return all of it as JSON-able data."""
+        """Return all values as JSON-able data."""
         return {**asdict(self), "hours": self.hours}
 
     def text(self) -> str:
-        """Return it as one line for a reader."""
+        """Return the cost in words, as one line."""
         if self.hours is None:
-            took = "how long is not stated"
+            duration = "duration not stated"
         else:
-            took = f"{self.days:g} days, {self.hours:,.0f} {self.processor}-hours"
-        return f"{took}, {self.processors:,} children at a time, each on a {self.processor}"
+            duration = f"{self.days:g} days, {self.hours:,.0f} {self.processor}-hours"
+        return f"{duration}, {self.processors:,} children at a time, each on a {self.processor}"
 
 
 COSTS: Mapping[str, PaperCost] = {
-    # The duration is in Zoph et al. 2018 (NASNet), section 4, who print 800 x 28, which are
-    # GPU-days, as "22,400 GPU-hours".
+    # The duration is from Zoph et al. 2018 (NASNet), section 4. They print 800 x 28 GPU-days as
+    # "22,400 GPU-hours".
     "paper-cifar10": PaperCost(800, "GPU", days=28),
     "paper-ptb": PaperCost(400, "CPU", days=None),
 }
-"""What the plans cost with the hardware of sections 4.1 and 4.2: Nvidia K40 GPUs, and CPUs."""
+"""The cost of the plans on the hardware of sections 4.1 and 4.2: Nvidia K40 GPUs, and CPUs."""
 
 
 def filled(preset: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of the plan called `preset`, with those `given` in their place.
+    """Return the fields of the plan called `preset`, overridden by those `given`.
 
-    Options of environment and agent are replaced one by one; another agent has none of the
-    plan's. Raises ValueError, in one line, for a name there is not or another environment.
+    Options of environment and agent are overridden one by one; another agent takes none of the
+    plan's options. Raises InvalidInput, in one line, for an unknown name or another environment.
     """
     if preset not in SEARCHES:
         raise InvalidInput(f"preset {preset!r} is none of {', '.join(SEARCHES)}")

@@ -17,14 +17,14 @@ RECORDING = ("archive", "run")
 """Options of an environment that say where it records; they do not change the task."""
 
 LIMITS = ("time_limit", "memory_limit")
-"""Options of an environment that may change while a search goes on: they decide no result."""
+"""Options of an environment that may change when a search is resumed: they affect no result."""
 
 WITH_PRESETS = ("reinforce", "reinforce_async")
 """Agents whose plans name a preset. Plans without one are older: they meant "paper"."""
 
 
 class SearchError(NasgymError):
-    """A search that cannot start or go on; the message is one line."""
+    """A search that cannot start or continue; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Plan:
         return replace(self, agent_options=resolved)
 
 
-def read_plan(text: str, where: str) -> Plan:
-    """Return the plan that `text` is, JSON; raise SearchError, naming `where`, if it is none."""
+def read_plan(text: str | bytes, where: str) -> Plan:
+    """Return the plan in `text`, JSON from `where`; raise SearchError if it is damaged."""
     try:
         plan = from_options(Plan, json.loads(text))
     except ValueError as error:
@@ -134,10 +134,22 @@ def merge_plans(known: Plan | None, plan: Plan | None, folder: str) -> Plan:
     merged = replace(plan, **grown)
     limits = {name: value for name, value in plan.env_options.items() if name in LIMITS}
     known = replace(known, env_options={**known.env_options, **limits})
-    for name, value in asdict(replace(known, **grown)).items():
-        if asdict(merged)[name] != value:
+    for name, before in asdict(replace(known, **grown)).items():
+        after = asdict(merged)[name]
+        if before != after:
+            if isinstance(before, dict):
+                before, after = _differing(before, after), _differing(after, before)
             raise SearchError(
-                f"{folder} holds a run with {name} {value!r}, not {asdict(merged)[name]!r}: "
-                f"leave the option out to go on with it, or choose another --out"
+                f"{folder} holds a run with {name} {before!r}, not {after!r}: "
+                f"leave the option out to resume it, or choose another --out"
             )
     return merged
+
+
+def _differing(options: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `options` that are missing or have another value among `others`."""
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in others or others[name] != value
+    }

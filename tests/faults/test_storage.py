@@ -122,7 +122,7 @@ def stopped(nest: Nest, folder: Path, agent: str, **limit: str) -> int:
     life = nest.begin(*search(folder, agent), **FREE, **limit)
     assert life.end() == 2, life.errors
     assert life.errors.startswith(f"nasgym: {folder}/archive.db cannot be written: ")
-    assert life.errors.endswith(f"then go on with: nasgym search --out {folder}\n")
+    assert life.errors.endswith(f"then resume with: nasgym search --out {folder}\n")
     assert life.errors.count("\n") == 1
     promised = acknowledged(life.output)
     with closing(Archive(folder / "archive.db", read_only=True)) as archive:
@@ -171,7 +171,7 @@ def test_f16_output_that_nobody_can_write(tmp_path: Path, seen: Seen) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-    assert process.stderr.count("the search goes on: [Errno 28]") == 1
+    assert process.stderr.count("no further output, but the work continues: [Errno 28]") == 1
     with closing(Archive(tmp_path / "archive.db", read_only=True)) as archive:
         assert len(archive) == 24
     seen(1, "one warning; all 24 children finished")
