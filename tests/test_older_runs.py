@@ -1,7 +1,7 @@
 """Runs, archives and keys written before the folders were introduced: they resume to the same bits.
 
-The runs in tests/older_runs were stopped at 24 children; `expected.json` holds the children 24 to 39 and
-the final state of the agent as the code that wrote them went on.
+The runs in tests/older_runs were stopped at 24 children. `expected.json` holds the children 24 to
+39 and the final state of the agent, as computed by the code that wrote the runs.
 """
 
 import hashlib
