@@ -17,14 +17,14 @@ RECORDING = ("archive", "run")
 """Options of an environment that say where it records; they do not change the task."""
 
 LIMITS = ("time_limit", "memory_limit")
-"""Options of an environment that may change while a search goes on: they decide no result."""
+"""Options of an environment that may change when a search resumes: they decide no result."""
 
 WITH_PRESETS = ("reinforce", "reinforce_async")
 """Agents whose plans name a preset. Plans without one are older: they meant "paper"."""
 
 
 class SearchError(NasgymError):
-    """A search that cannot start or go on; the message is one line."""
+    """A search that cannot start or resume; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,6 @@ def merge_plans(known: Plan | None, plan: Plan | None, folder: str) -> Plan:
         if asdict(merged)[name] != value:
             raise SearchError(
                 f"{folder} holds a run with {name} {value!r}, not {asdict(merged)[name]!r}: "
-                f"leave the option out to go on with it, or choose another --out"
+                f"leave the option out to resume it, or choose another --out"
             )
     return merged

@@ -71,7 +71,7 @@ class Run:
     ) -> Agent:
         """Search until the budget is spent, and return the agent.
 
-        `listeners` gets the study, at the number of trials where the search goes on, and returns
+        `listeners` gets the study, at the trial where the search resumes, and returns
         functions to call with every new trial. Raises SearchError if another process searches in
         the folder, more than half of the last children failed, or the archive cannot be written;
         Interrupted on SIGINT, SIGTERM, SIGHUP.
@@ -89,7 +89,7 @@ class Run:
                 study.save(agent.state)
             except ArchiveError as error:
                 raise SearchError(
-                    f"{error} - correct that, then go on with: {self.command}"
+                    f"{error} - correct that, then resume with: {self.command}"
                 ) from error
             finally:
                 env.close()
@@ -155,7 +155,7 @@ class Run:
                 reason = (failed[-1].error.strip().splitlines() or [""])[-1]
                 raise SearchError(
                     f"{len(failed)} of the last {FAILURES_WATCHED} children failed, the last with "
-                    f"status {failed[-1].status!r}: {reason} - correct that, then go on with: "
+                    f"status {failed[-1].status!r}: {reason} - correct that, then resume with: "
                     f"{self.command}"
                 )
 
@@ -163,7 +163,7 @@ class Run:
 
     @property
     def command(self) -> str:
-        """Return the command that goes on with this run."""
+        """Return the command that resumes this run."""
         return f"nasgym search --out {self.folder}"
 
     @contextmanager

@@ -214,7 +214,7 @@ def test_f13_a_hopeless_search_stops_and_can_go_on(
     code, _, error = run(capsys, *command, *options)
     assert code == 2 and error.count("\n") == 1
     failed = "20 of the last 20 children failed, the last with status 'exception': ValueError: why"
-    assert error.startswith(f"nasgym: {failed} - correct that, then go on with: ")
+    assert error.startswith(f"nasgym: {failed} - correct that, then resume with: ")
     with closing(Archive(tmp_path / "run" / "archive.db", read_only=True)) as archive:
         trained = sum(not trial.cached for trial in archive)
     assert 20 <= trained < 24  # the last wave is recorded as a whole

@@ -122,7 +122,7 @@ def stopped(nest: Nest, folder: Path, agent: str, **limit: str) -> int:
     life = nest.begin(*search(folder, agent), **FREE, **limit)
     assert life.end() == 2, life.errors
     assert life.errors.startswith(f"nasgym: {folder}/archive.db cannot be written: ")
-    assert life.errors.endswith(f"then go on with: nasgym search --out {folder}\n")
+    assert life.errors.endswith(f"then resume with: nasgym search --out {folder}\n")
     assert life.errors.count("\n") == 1
     promised = acknowledged(life.output)
     with closing(Archive(folder / "archive.db", read_only=True)) as archive:
