@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -205,7 +206,10 @@ def make_env(env: str, num_envs: int, options: Mapping[str, Any]) -> NASVectorEn
     Raises SearchError, in one line, if it is no environment of architectures or takes no archive.
     """
     not_ours = f"{env} is no environment that searches architectures"
-    make = gym.spec(env).vector_entry_point
+    module, _, name = env.rpartition(":")
+    if module:  # "module:ID", as gym.make reads it; gym.spec does not
+        import_module(module)
+    make = gym.spec(name).vector_entry_point
     if make is None:
         raise SearchError(f"{not_ours}: it has no vector entry point")
     known = types_of(resolve_name(make) if isinstance(make, str) else make)
