@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["errors", "crash_points", "files"],
-    ["options"],
+    ["errors", "crash_points"],
+    ["files", "options"],
     ["spaces"],
     ["networks", "data", "evaluation"],
     ["execution", "archive", "tables", "drawing"],

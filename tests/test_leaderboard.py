@@ -227,8 +227,9 @@ def test_broken_agent_is_reported_and_stops_no_other(
 def test_mistakes_are_reported_before_any_run(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual = ["--tasks", TABLE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path)]
-    assert_mistake(run(capsys, "leaderboard", *usual, *arguments), message)
+    usual = {"--tasks": TABLE, "--agents": "random", "--seeds": "1", "--out": str(tmp_path)}
+    others = [word for flag in usual if flag not in arguments for word in (flag, usual[flag])]
+    assert_mistake(run(capsys, "leaderboard", *others, *arguments), message)
     assert not list(tmp_path.iterdir())
 
 
