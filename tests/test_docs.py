@@ -102,11 +102,13 @@ def test_commands_can_be_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None
                 assert target in TARGETS, words
             case ["python", "-m", module, *_] if module.startswith("nasgym"):
                 assert find_spec(module) is not None, words
+            case ["nasgym", "--help"] | ["nasgym", _, "--help"]:
+                assert words[1] in ("--help", *COMMANDS), words
             case ["nasgym", "archive", action]:
                 assert action in ("check", "merge", "export"), words
             case ["nasgym", command, *arguments]:
                 assert command in COMMANDS, words
-                if arguments and arguments != ["--help"]:
+                if arguments:
                     check_command([command, *arguments])
 
 
