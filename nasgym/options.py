@@ -124,7 +124,8 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         converted = _converted(value, each)
         if converted is not NotImplemented:
             return converted
-    words = [_words(each) for each in _alternatives(kind) if each is not NoneType]
+    kinds = [each for each in _alternatives(kind) if each is not NoneType]
+    words = [_words(each) for each in kinds if each is not int or float not in kinds]
     raise InvalidInput(f"{name} must be {' or '.join(words)}, not {value!r}")
 
 
@@ -135,29 +136,40 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 def _converted(value: Any, kind: Any) -> Any:
     """Return `value` as a `kind`; NotImplemented if it is something else."""
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [arguments[0]] * len(value) if arguments[-1:] == (...,) else list(arguments)
-        items = [_converted(item, each) for item, each in zip(value, kinds, strict=False)]
-        return NotImplemented if NotImplemented in items or len(kinds) != len(value) else (*items,)
+    if origin is tuple:
+        return _tuple(value, arguments)
+    if origin in (int, float):
+        return _number(value, origin)
     if origin is str and isinstance(value, os.PathLike):
         return os.fspath(value)
-    if origin in (bool, str):
-        return value if type(value) is origin else NotImplemented
+    if origin is typing.Literal:
+        return value if value in arguments else NotImplemented
+    if origin is Any or not isinstance(origin, type):
+        return value
+    return value if isinstance(value, Mapping if origin is dict else origin) else NotImplemented
+
+
+def _tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
+    if not isinstance(value, list | tuple):
+        return NotImplemented
+    if kinds[-1:] == (...,):
+        kinds = kinds[:1] * len(value)
+    items = tuple(_converted(item, kind) for item, kind in zip(value, kinds, strict=False))
+    return NotImplemented if NotImplemented in items or len(kinds) != len(value) else items
+
+
+def _number(value: Any, kind: type) -> Any:
     if type(value) is bool:
         return NotImplemented
-    if origin in (int, float) and isinstance(value, Integral):
+    if isinstance(value, Integral):
         return int(value)  # also for a float: it may be part of a digest
-    if origin in (int, float):
-        return float(value) if origin is float and isinstance(value, Real) else NotImplemented
-    if origin is NoneType:
-        return value if value is None else NotImplemented
-    if origin in (Mapping, dict):
-        return value if isinstance(value, Mapping) else NotImplemented
-    return value
+    return float(value) if kind is float and isinstance(value, Real) else NotImplemented
 
 
 def _words(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is tuple:
         return f"a list of {_words(arguments[0]).removeprefix('a ')}s" if arguments else "a list"
+    if origin is typing.Literal:
+        return " or ".join(map(repr, arguments))
     return KINDS.get(dict if origin is Mapping else origin, str(kind))

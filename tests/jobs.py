@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from nasgym.execution.forkserver import Job
+from nasgym.execution.child import Job
 from nasgym.execution.local import Pool
 from tests.processes import stat
 

@@ -93,7 +93,7 @@ def test_it_searches_a_growing_space_and_a_single_environment(name: str) -> None
 def test_mistakes_get_one_line() -> None:
     mistakes: list[tuple[str, dict[str, Any], str]] = [
         ("reinforcce", {}, "there is no agent 'reinforcce'; did you mean 'reinforce'"),
-        ("random", {"colour": 1}, "agent 'random' does not take these options.*colour"),
+        ("random", {"colour": 1}, "agent 'random' has no option 'colour'"),
         ("reinforce", {"rate": 0.1}, "agent 'reinforce'.*'rate'"),
         ("model_based", {"colour": 1}, "agent 'model_based'.*'colour'"),
         ("evolution", {"population": "all"}, "population must be a whole number, not 'all'"),

@@ -15,7 +15,7 @@ from nasgym import Archive, Evaluation, NASVectorEnv
 from nasgym.agents import make
 from nasgym.agents.base import resume
 from nasgym.archive import Trial
-from nasgym.environments.replay import ReplayError
+from nasgym.environments.resume import ReplayError
 from nasgym.evaluation.cache import EvaluationCache
 from nasgym.evaluation.constraints import CostLimits
 from nasgym.evaluation.evaluator import Evaluator, as_evaluator

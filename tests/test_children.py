@@ -139,7 +139,7 @@ def test_missing_data_are_missed_at_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_torch_is_not_imported_before_a_child_is_trained() -> None:
     code = (
-        "import sys; from nasgym.training.evaluator import ImageEvaluator; ImageEvaluator()\n"
+        "import sys; from nasgym.training.image.evaluator import ImageEvaluator; ImageEvaluator()\n"
         "print('torch' in sys.modules)"
     )
     answer = subprocess.run(

@@ -87,7 +87,7 @@ def test_seeds_go_together_and_each_agent_is_compared_to_the_last(tmp_path: Path
     plain = compare(runs, every=1).to_plain()
     assert plain["against"] == {"agent": "random", "seeds": 2}
     assert [one["agent"] for one in plain["agents"]] == [
-        "reinforce",
+        "reinforce preset=paper",
         "reinforce num_envs=4 preset=short",
     ]
     assert [one["seeds"] for one in plain["agents"]] == [2, 1]
@@ -106,7 +106,7 @@ def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixt
     ]
     picture = tmp_path / "picture.png"
     code, out, err = run(capsys, "compare", *runs, "--every", "5", "--out", str(picture))
-    assert (code, err) == (0, "") and "reinforce (n = 2) over random (n = 1)" in out
+    assert (code, err) == (0, "") and "reinforce preset=paper (n = 2) over random (n = 1)" in out
     assert "too few" in out and picture.read_bytes().startswith(b"\x89PNG")
     code, out, _ = run(capsys, "compare", *runs, "--every", "5", "--out", str(picture), "--json")
     assert json.loads(out)["agents"][0]["top"]["1"]["mean"] == [-2.5, 5.0]

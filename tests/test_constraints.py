@@ -110,7 +110,7 @@ def test_an_environment_keeps_the_limits_and_an_archive_tells_them_apart() -> No
     [
         (Numbers(), {"parameters": 5}, "Numbers has no method costs"),
         (Sized(), {"parameters": 0}, "max_parameters must be above 0, not 0"),
-        (Sized(), {"flops": 5}, "max_flops cannot be kept: only parameters are known"),
+        (Sized(), {"flops": 5}, "max_flops cannot be checked: only parameters are known"),
     ],
 )
 def test_limits_that_cannot_be_kept_are_named(
@@ -169,12 +169,12 @@ def test_options_weigh_any_reward_and_set_limits() -> None:
     }
     training: dict[str, Any] = {**QUICK, "workers": 0, "layers": 2, "reward": "accuracy_cubed"}
     envs: Any = gym.make_vec("NAS-Digits-v0", num_envs=2, **costs, **training).unwrapped
-    strings = [envs.space.encode(SMALL_OF_TWO), envs.space.encode(LARGE)]
-    small, large = envs.play(strings)
+    strings = [envs.study.space.encode(SMALL_OF_TWO), envs.study.space.encode(LARGE)]
+    small, large = envs.study.play(strings)
     expected = small.accuracy**3 * (small.metrics["flops"] / 1e5) ** -0.5
     assert small.reward == pytest.approx(expected) and small.status == "ok"
     assert refused(large) and large.reward == 0
-    assert isinstance(envs.evaluator, ImageEvaluator)
+    assert isinstance(envs.study.evaluator, ImageEvaluator)
 
 
 def test_latency_in_the_reward_is_measured() -> None:
@@ -186,7 +186,7 @@ def test_latency_in_the_reward_is_measured() -> None:
         **QUICK,
     }
     envs: Any = gym.make_vec("NAS-Digits-v0", num_envs=1, **options).unwrapped
-    (trial,) = envs.play([envs.space.string(0)])
+    (trial,) = envs.study.play([envs.study.space.string(0)])
     expected = trial.accuracy * (trial.metrics["latency"] / 1e-3) ** -0.07
     assert trial.reward == pytest.approx(expected)
 
@@ -194,13 +194,13 @@ def test_latency_in_the_reward_is_measured() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("NAS-Digits-v0", {"cost": "size", "target": 1}, "'size' can be no cost .* latency$"),
-        ("NAS-Digits-v0", {"cost": "flops"}, "takes both, cost=... and target=..."),
-        ("NAS-Digits-v0", {"target": 5}, "takes both, cost=... and target=..."),
+        ("NAS-Digits-v0", {"cost": "size", "target": 1}, "'size' cannot be a cost .* latency$"),
+        ("NAS-Digits-v0", {"cost": "flops"}, "needs both cost=... and target=..."),
+        ("NAS-Digits-v0", {"target": 5}, "needs both cost=... and target=..."),
         ("NAS-Digits-v0", {"max_flops": -5}, "max_flops must be above 0, not -5"),
-        ("NAS-Digits-v0", {"max_flops": "many"}, "value of the wrong kind"),
+        ("NAS-Digits-v0", {"max_flops": "many"}, "max_flops must be a number, not 'many'"),
         ("NAS-Digits-v0", {"max_parameter": 5}, "did you mean 'max_parameters'"),
-        ("NAS-Text-v0", {"max_flops": 5}, "'flops' can be no cost or limit here"),
+        ("NAS-Text-v0", {"max_flops": 5}, "'flops' cannot be a cost or limit here"),
     ],
 )
 def test_options_that_cannot_be_are_named(name: str, options: dict[str, Any], message: str) -> None:

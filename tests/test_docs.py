@@ -19,7 +19,7 @@ from nasgym.commands.leaderboard import LeaderboardCommand
 from nasgym.commands.main import COMMANDS
 from nasgym.commands.search import Search
 from nasgym.commands.train import Train
-from nasgym.environments.problems import ImageOptions, TextOptions
+from nasgym.environments.options import ImageOptions, TextOptions
 from nasgym.environments.registry import problem
 from nasgym.options import check_options, parse_options, types_of
 from tests.test_layout import FLOORS

@@ -16,7 +16,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from nasgym import Archive, Evaluation, NASEnv, NASVectorEnv
 from nasgym.agents.random_search import RandomSearch
 from nasgym.environments.budget import BudgetSpent
-from nasgym.environments.replay import ReplayError
+from nasgym.environments.resume import ReplayError
 from nasgym.spaces import PRESETS, ConvSpace
 from tests.spaces import Numbers, Stack
 

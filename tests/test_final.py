@@ -362,10 +362,13 @@ def test_an_interrupt_says_how_to_continue(
 
 MISTAKES = {
     "no target": (("lstmm",), "did you mean 'lstm'"),
-    "no data": (("nas-v1",), "say which data to train on: --set data=..."),
+    "no data": (("nas-v1",), "name the data to train on: --set data=..."),
     "no run": ((".",), "neither the folder of a run nor of a training"),
     "no option": (("nas-v1", "--set", "data=digits", "train=3"), "did you mean 'train_size'"),
-    "kind of value": (("nas-v1", "--set", "data=digits", "train_size=all"), "wrong kind"),
+    "kind of value": (
+        ("nas-v1", "--set", "data=digits", "train_size=all"),
+        "train_size must be a whole number",
+    ),
     "no recipe": (("nas-v1", "--set", "data=digits", "--recipe", "long"), "recipe 'long'"),
     "no epochs": (("nas-v1", "--set", "data=digits", "--epochs", "0"), "epochs must be"),
     "no threads": (("nas-v1", "--set", "data=digits", "--threads", "0"), "threads must be"),

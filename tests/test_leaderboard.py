@@ -217,7 +217,7 @@ def test_broken_agent_is_reported_and_stops_no_other(
     ("arguments", "message"),
     [
         (["--agents", "randon"], "did you mean 'random'"),
-        (["--agents", "random:uniform=words"], "uniform must be"),
+        (["--agents", "random:uniform=words"], "uniform is"),
         (["--tasks", "towers:Tower-v0"], "Tower"),
         (["--tasks", "NAS-Digits-v0:epoch=1"], "did you mean 'epochs'"),
         (["--seeds", "0"], "nothing to compare"),
@@ -227,9 +227,10 @@ def test_broken_agent_is_reported_and_stops_no_other(
 def test_mistakes_are_reported_before_any_run(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual = {"--tasks": TABLE, "--agents": "random", "--seeds": "1", "--out": str(tmp_path)}
-    others = [word for flag in usual if flag not in arguments for word in (flag, usual[flag])]
-    assert_mistake(run(capsys, "leaderboard", *others, *arguments), message)
+    usual = {"--tasks": [TABLE], "--agents": ["random"], "--seeds": ["1"], "--out": [str(tmp_path)]}
+    asked = {**usual, arguments[0]: arguments[1:]}
+    command = [word for name, values in asked.items() for word in (name, *values)]
+    assert_mistake(run(capsys, "leaderboard", *command), message)
     assert not list(tmp_path.iterdir())
 
 

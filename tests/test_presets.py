@@ -12,7 +12,7 @@ from nasgym.agents import make
 from nasgym.agents.reinforce.asynchronous import PRESETS, AsynchronousSettings
 from nasgym.commands.main import main
 from nasgym.commands.search import Search
-from nasgym.environments.problems import ImageOptions, TextOptions
+from nasgym.environments.options import ImageOptions, TextOptions
 from nasgym.search import estimate as cost
 from nasgym.search.paper import COSTS, SEARCHES, filled
 from nasgym.search.plan import Plan, SearchError

@@ -157,9 +157,9 @@ def test_the_signature_lists_the_options_of_the_algorithm() -> None:
 
 def test_mistakes_get_one_line() -> None:
     mistakes: list[tuple[str, dict[str, Any], str]] = [
-        ("ppo", {"n_epoch": 4}, "PPO has no option 'n_epoch'; did you mean 'n_epochs'?"),
-        ("a2c", {"n_epochs": 2}, "A2C has no option 'n_epochs'"),
-        ("dqn", {"exploration_fraction": 0.1}, "DQN has no option 'exploration_fraction'"),
+        ("ppo", {"n_epoch": 4}, "agent 'ppo' has no option 'n_epoch'; did you mean 'n_epochs'?"),
+        ("a2c", {"n_epochs": 2}, "agent 'a2c' has no option 'n_epochs'"),
+        ("dqn", {"exploration_fraction": 0.1}, "agent 'dqn' has no option 'exploration_fraction'"),
         ("dqn", {"exploration_children": 0}, "exploration_children must be from 1, not 0"),
         ("ppo", {"children_per_update": 0}, "children_per_update must be from 1"),
         ("ppo", {"decay": 1.0}, r"decay in \[0, 1\)"),

@@ -166,9 +166,13 @@ def test_a_bad_file_gets_one_line(
         ("NAS-Bench-201-v0", {"epochs": 50}, "12 or 200"),
         ("NAS-Bench-201-v0", {"noise": "seed"}, "no option 'noise'"),
         ("NAS-Bench-201-v0", {"layers": 3}, "no option 'layers'"),
-        ("NAS-Bench-201-v0", {"reward": "nll"}, "in no table"),
+        (
+            "NAS-Bench-201-v0",
+            {"reward": "nll"},
+            "cannot be measured here: choose accuracy",
+        ),
         ("NAS-Digits-Table-v0", {"noise": "much"}, "'mean' or 'seed'"),
-        ("NAS-Digits-Table-v0", {"noise": "seed", "seed": "x"}, "an integer from 0"),
+        ("NAS-Digits-Table-v0", {"noise": "seed", "seed": "x"}, "seed must be a whole number"),
     ],
 )
 def test_a_wrong_option_gets_one_line(
@@ -189,7 +193,7 @@ def test_the_environment_is_what_gymnasium_and_sb3_ask_for(data: Path) -> None:
 
 def test_a_budget_of_seconds_charges_every_trial(data: Path) -> None:
     envs: Any = gym.make_vec("NAS-Bench-201-v0", num_envs=1, epochs=12).unwrapped
-    with envs.limited_to(1_000, seconds=20_000):
+    with envs.study.limited_to(1_000, seconds=20_000):
         make("random").search(envs, 1_000)
     spent = np.cumsum([trial.seconds for trial in envs.archive])
     assert spent[-1] >= 20_000 > spent[-2]
@@ -256,7 +260,7 @@ def test_the_digits_table_is_what_training_brings(table: Table) -> None:
     valid = digits.read_digits_table(digits.FILE)
     options: dict[str, Any] = {"space": "digits-table", "workers": 0}
     envs: Any = gym.make_vec("NAS-Digits-v0", num_envs=2, **options).unwrapped
-    trials = envs.play([table.space.string(row) for row in rows])
+    trials = envs.study.play([table.space.string(row) for row in rows])
     for row, trial in zip(rows, trials, strict=True):
         expected = valid["valid"][valid["network"][row], 0] / digits.VALID_IMAGES
         assert trial.accuracy == pytest.approx(expected, abs=0.1)

@@ -114,7 +114,7 @@ def test_a_job_that_cannot_start_is_one_clear_error(job: str, reason: str) -> No
     [
         ({"job": "jobs.any_of_these"}, "named 'package.module:function', not 'jobs.any_of_these'"),
         ({"workers": 0}, "0 workers"),
-        ({"retries": -1}, "retries must be from 0, not -1"),
+        ({"retries": -1}, "retries must be 0 or more, not -1"),
         ({"time_limit": 0}, "time_limit must be above 0, or None for no limit, not 0"),
         ({"memory_limit": float("nan")}, "memory_limit must be above 0"),
     ],
@@ -214,7 +214,7 @@ def test_a_result_may_be_large_but_not_without_limit(pool: Pool) -> None:
         Evaluation(metrics=metrics)
     ]
     (refused,) = evaluate(pool, {"do": "return_much"})
-    assert last_line(refused).startswith("ValueError: a message of 16,777,")
+    assert last_line(refused).startswith("nasgym.errors.InvalidInput: a message of 16,777,")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

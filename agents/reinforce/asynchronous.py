@@ -30,7 +30,7 @@ from nasgym.agents.settings import check_types
 from nasgym.agents.torch_state import packed, unpacked
 from nasgym.archive import Trial, Update
 from nasgym.environments.env import NASEnv
-from nasgym.environments.replay import ReplayError
+from nasgym.environments.resume import ReplayError
 from nasgym.environments.study import Study
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.errors import InvalidInput

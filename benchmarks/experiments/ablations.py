@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from nasgym.environments.problems import ImageOptions
+from nasgym.environments.options import ImageOptions
 from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.networks import zoo

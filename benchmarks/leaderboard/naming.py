@@ -18,7 +18,7 @@ def parse_name(text: str) -> tuple[str, Mapping[str, Any]]:
     if found is None:
         raise InvalidInput("a name is empty")
     name, options = found.groups()
-    return name, parse_options([re.split(r",(?=\w+=)", options)] if options else ())
+    return name, parse_options([re.split(r",(?=\w+=)", options)] if options else [])
 
 
 def file_name(text: str) -> str:

@@ -218,7 +218,7 @@ def isolation(effort: Effort) -> Measurement:
 SPAWN = (
     sys.executable,
     "-c",
-    "import json, sys; from nasgym.training.image.loop import job;"
+    "import json, sys; from nasgym.training.image.job import job;"
     "job(json.loads(sys.argv[1]))(json.loads(sys.argv[2]))",
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from nasgym.commands.terminal import OUT, say
-from nasgym.environments.problems import ImageOptions, ProblemOptions, TableOptions, TextOptions
+from nasgym.environments.options import ImageOptions, ProblemOptions, TableOptions, TextOptions
 from nasgym.environments.registry import ENVIRONMENTS
 
 FAMILIES: Mapping[str, type[ProblemOptions]] = {

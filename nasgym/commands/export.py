@@ -1,4 +1,4 @@
-"""`nasgym export`: a trained network as a file that runs without this package."""
+"""`nasgym export`: write a trained network to a file that runs without this package."""
 
 import json
 from dataclasses import dataclass, replace
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Export:
-    """Export the network of a finished `nasgym train`, and check that the file does the same.
+    """Export the network of a finished `nasgym train`, and check the outputs of the file.
 
-    The data it was trained on must be here: they say how large the network's inputs are.
+    Needs the training data, which determine the size of the network's inputs.
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of the training."""
     format: str = "pt2"
-    """pt2 (torch.export) or onnx (pip install 'nasgym[onnx]')."""
+    """File format: pt2 (torch.export) or onnx (pip install 'nasgym[onnx]')."""
     out: Path | None = None
-    """The file. [FOLDER/network.pt2 or FOLDER/network.onnx]"""
+    """File to write. [FOLDER/network.pt2 or FOLDER/network.onnx]"""
     json: bool = False
     """Print JSON instead of text."""
 
     def main(self) -> None:
-        """Export and say how far the file is off."""
+        """Export the network and print the largest error of the file's outputs."""
         from nasgym.networks.export import FORMATS, export_network
 
         if self.format not in FORMATS:
-            raise InvalidInput(f"format {self.format!r} is none of {', '.join(FORMATS)}")
+            raise InvalidInput(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
         out = self.out or self.folder / f"network.{self.format}"
         if out.suffix != f".{self.format}":
-            raise InvalidInput(f"{out} must end in .{self.format}, or give another --format")
+            raise InvalidInput(f"{out} must end in .{self.format}; rename it or change --format")
         difference = export_network(_trained(self.folder), out)
         if self.json:
             print(json.dumps({"file": str(out), "difference": difference}))
@@ -47,9 +47,9 @@ class Export:
 
 
 def _trained(folder: Path) -> "nn.Module":
-    """Return the network that was tested in `folder`, on the CPU.
+    """Return the trained network of `folder`, on the CPU.
 
-    Raises FileNotFoundError if the training there is not finished.
+    Raises FileNotFoundError if the folder holds no finished training.
     """
     from nasgym.training.final.checkpoint import load_weights
     from nasgym.training.final.plan import read_plan
@@ -57,7 +57,7 @@ def _trained(folder: Path) -> "nn.Module":
 
     plan, result = read_plan(folder), read_result(folder)
     if plan is None or result is None:
-        raise FileNotFoundError(f"{folder} is the folder of no finished `nasgym train`")
+        raise FileNotFoundError(f"{folder} holds no finished `nasgym train`")
     problem = plan.problem("cpu")
     network = problem.network(replace(problem.recipe, **result["grid"]))
     network.load_state_dict(load_weights(folder / "weights.pt", result.get("weights_sha256")))

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 
 from nasgym.environments.env import NASEnv
-from nasgym.environments.problems import ImageOptions, ProblemOptions, TableOptions, TextOptions
+from nasgym.environments.options import ImageOptions, ProblemOptions, TableOptions, TextOptions
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.errors import InvalidInput
 from nasgym.options import did_you_mean

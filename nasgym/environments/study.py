@@ -9,7 +9,7 @@ from nasgym.archive import MAIN, Archive, Origin, Proposal, Trial
 from nasgym.environments.budget import Budget, BudgetSpent
 from nasgym.environments.ceiling import Ceiling
 from nasgym.environments.pipeline import Pipeline
-from nasgym.environments.replay import Replay
+from nasgym.environments.resume import Replay
 from nasgym.errors import InvalidInput
 from nasgym.evaluation.constraints import CostLimits
 from nasgym.evaluation.evaluator import EvaluatesBatches, Evaluator, as_evaluator

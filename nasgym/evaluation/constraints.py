@@ -27,7 +27,7 @@ class CostLimits(Evaluator):
         if not evaluator.knows_costs:
             raise InvalidInput(
                 f"max_{next(iter(limits))} needs an evaluator that knows the costs of a child "
-                f"before training: {type(evaluator).__name__} does not"
+                f"before training: {evaluator.name} has no method costs"
             )
         for name, limit in limits.items():
             if not limit > 0:

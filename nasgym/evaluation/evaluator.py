@@ -33,6 +33,11 @@ class Evaluator(ABC):
     """Whether `costs` returns the costs of a child before it is trained."""
 
     @property
+    def name(self) -> str:
+        """The name of the evaluator in messages."""
+        return type(self).__name__
+
+    @property
     def workers(self) -> int | None:
         """The number of children trained at the same time; None if the caller decides."""
         return None
@@ -107,6 +112,11 @@ class WrappedEvaluator(Evaluator):
         self._costs = getattr(wrapped, "costs", None)
         self._close = getattr(wrapped, "close", None)
         self.knows_costs = self._costs is not None
+
+    @property
+    def name(self) -> str:
+        """The name of the object's class."""
+        return type(self.wrapped).__name__
 
     @property
     def workers(self) -> int | None:

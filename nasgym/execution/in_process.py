@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from nasgym.evaluation.evaluation import Evaluation
-from nasgym.execution.forkserver import lacks_memory
+from nasgym.execution.memory_limit import lacks_memory
 from nasgym.execution.scheduler import Task
 
 

@@ -122,18 +122,22 @@ class Scheduler:
     ) -> Iterator[tuple[int, Evaluation]]:
         """Submit `tasks`; yield (index, evaluation) of each in the order of finishing.
 
-        Ending the iteration early ends all children.
+        Everything submitted before is ended, and so are these tasks if the iteration ends early.
         """
+        self._check_usable()
+        self.cancel()
         return self._results(self.submit(tasks, costs))
 
     def _results(self, tickets: Sequence[int]) -> Iterator[tuple[int, Evaluation]]:
         places = {ticket: place for place, ticket in enumerate(tickets)}
         try:
             while places:
+                if not places.keys() <= self._unfinished.keys():
+                    raise RuntimeError("another run, or closing the pool, has ended this run")
                 for ticket, evaluation in self.finished():
                     yield places.pop(ticket), evaluation
         finally:
-            if places:
+            if places.keys() & self._unfinished.keys():
                 self.cancel()
 
     def cancel(self) -> None:

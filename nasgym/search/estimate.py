@@ -13,7 +13,7 @@ import numpy as np
 
 from nasgym.agents import make
 from nasgym.environments.ceiling import Ceiling
-from nasgym.environments.problems import TrainingOptions
+from nasgym.environments.options import TrainingOptions
 from nasgym.environments.study import Study
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.evaluation.evaluator import Evaluator

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgym.agents import Agent, resolve_options
-from nasgym.environments.problems import ProblemOptions
+from nasgym.environments.options import ProblemOptions
 from nasgym.environments.registry import ENVIRONMENTS, problem
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.errors import InvalidInput, NasgymError

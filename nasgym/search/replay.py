@@ -13,7 +13,7 @@ from typing import Any
 from nasgym.agents import make
 from nasgym.archive import AgentState, Archive
 from nasgym.environments.budget import BudgetSpent
-from nasgym.environments.replay import ReplayError
+from nasgym.environments.resume import ReplayError
 from nasgym.environments.study import Study
 from nasgym.environments.vector import NASVectorEnv
 from nasgym.evaluation.evaluation import Evaluation

@@ -206,9 +206,14 @@ def make_env(env: str, num_envs: int, options: Mapping[str, Any]) -> NASVectorEn
     Raises SearchError, in one line, if it is no environment of architectures or takes no archive.
     """
     not_ours = f"{env} is no environment that searches architectures"
-    module, _, name = env.rpartition(":")
-    if module:  # "module:ID", as gym.make reads it; gym.spec does not
-        import_module(module)
+    module, colon, name = env.rpartition(":")
+    if colon:  # as Gymnasium does
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise SearchError(
+                f"{module}, which registers {name}, cannot be imported: {error}"
+            ) from None
     make = gym.spec(name).vector_entry_point
     if make is None:
         raise SearchError(f"{not_ours}: it has no vector entry point")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nasgym.execution.forkserver import Job
+from nasgym.execution.child import Job
 
 JUMPS = itertools.cycle((0.0, 1e7, -1e7))
 

@@ -18,6 +18,7 @@ from nasgym.evaluation.evaluator import Evaluator
 from nasgym.evaluation.rewards import (
     EXPONENT,
     PERPLEXITY_CONSTANT,
+    REWARDS,
     CostWeightedReward,
     Reward,
     perplexity,
@@ -88,7 +89,8 @@ class ProblemOptions(ABC):
 
     def __post_init__(self) -> None:
         if self.reward in self.unknown_rewards:
-            raise InvalidInput(f"reward {self.reward!r} is not measured here")
+            rewards = ", ".join(name for name in REWARDS if name not in self.unknown_rewards)
+            raise InvalidInput(f"reward {self.reward!r} cannot be measured here: choose {rewards}")
         weights = {"target": self.target, "exponent_below": self.exponent_below}
         given = any(value is not None for value in weights.values()) or self.exponent != EXPONENT
         if (self.cost is None) != (self.target is None) or (given and self.cost is None):

@@ -1,4 +1,4 @@
-"""Replay: a resumed agent proposes again what it proposed before, and nothing is trained twice."""
+"""Resuming: an agent proposes again what it proposed before, and nothing is trained twice."""
 
 from collections import deque
 from collections.abc import Sequence
