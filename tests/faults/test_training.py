@@ -248,4 +248,7 @@ def test_f32_no_limit_and_no_duration_is_taken_from_the_clock_of_the_wall(seen: 
     # The date of a test, the time in a file name, and the time of day when a search should end.
     dates = {"training/final/run.py", "tracking/tensorboard.py", "search/estimate.py"}
     assert {name for name in found if not name.startswith("benchmarks/")} == dates
-    seen(len(modules), "three uses: the date in test.json, the name of a file, the expected end in words")
+    seen(
+        len(modules),
+        "three uses: the date in test.json, a file's name, the expected end",
+    )
