@@ -1,22 +1,22 @@
-# The project's commands. A fresh clone needs Python >= 3.11 and make, nothing else.
+# The project's commands. A fresh clone needs only Python >= 3.11 and make.
 
 PYTHON ?= python3
 OUT ?= runs/first
-SEARCH ?= NAS-Digits-v0 --agent reinforce --agent-set preset=short --children 200 --seed 0
+SEARCH ?= NAS-Digits-v0 --agent reinforce --children 200 --seed 0
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help search test faults lint types bench format clean
 
-## make search   train real networks on real images and draw the best; again: go on
+## make search   search networks for images of digits and draw the best; again: resume
 ## make test     lint, check the types and run the tests
 ## make faults   inject every fault hundreds of times and write docs/reliability-faults.md; 30 minutes
 ## make lint     ruff: style and format
 ## make types    mypy: types
-## make bench    measure the speed of every hot path against the obvious way
-## make format   put every file in the project's format
-## make clean    remove what was installed and built; runs/ stays
+## make bench    measure the speed of every hot path against a naive implementation
+## make format   format every file
+## make clean    remove everything installed and built, except runs/
 help:
 	@sed -n 's/^## //p' Makefile
 
@@ -48,13 +48,13 @@ clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# torch goes first, by its exact release: a wheel of it that is already on the machine is then
-# preferred to the newest one, which on Linux brings CUDA along.
+# torch is installed first, in its exact release: pip then prefers a wheel that is already on the
+# machine to the newest one, which on Linux includes CUDA.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "nasgym needs Python 3.11 or newer; $(PYTHON) is not: try make PYTHON=python3.12"; \
 		exit 1; }
-	@echo "Installing PyTorch into .venv (once; a minute or more, it is large) ..."
+	@echo "Installing PyTorch into .venv (once; it is large and takes a minute or more) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
 	@echo "Installing nasgym and the rest (once, about a minute) ..."

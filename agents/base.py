@@ -122,7 +122,7 @@ class AskTellAgent(Agent):
 def resume(agent: Agent, study: Study) -> bool:
     """Restore the agent's last state in the archive; return whether there is one.
 
-    Later trials are replayed while the agent goes on.
+    Later trials are replayed as the agent searches.
     """
     for saved in study.archive.agent_states():
         agent.restore(saved.state)
@@ -137,7 +137,7 @@ def generator_state(rng: np.random.Generator) -> bytes:
 
 
 def generator_from(state: bytes) -> np.random.Generator:
-    """Return a generator that goes on where the one given to `generator_state` stood."""
+    """Return a generator that continues the one given to `generator_state`."""
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(state)
     return rng

@@ -72,7 +72,7 @@ class Measurement:
     """The result of one comparison."""
 
     what: str
-    """What was compared, in a few words."""
+    """The compared operation, in a few words."""
     ours: float
     """Nasgym's value, in `unit`."""
     baseline: float

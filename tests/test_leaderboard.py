@@ -217,7 +217,7 @@ def test_broken_agent_is_reported_and_stops_no_other(
     ("arguments", "message"),
     [
         (["--agents", "randon"], "did you mean 'random'"),
-        (["--agents", "random:uniform=words"], "uniform is"),
+        (["--agents", "random:uniform=words"], "uniform must be"),
         (["--tasks", "towers:Tower-v0"], "Tower"),
         (["--tasks", "NAS-Digits-v0:epoch=1"], "did you mean 'epochs'"),
         (["--seeds", "0"], "nothing to compare"),

@@ -72,7 +72,7 @@ def test_shipped_results_can_be_read() -> None:
         ({"value": float("nan")}, "value must be a number"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
         ({"hardware": " "}, "hardware must be a non-empty text"),
-        ({"command": None}, "command must be a non-empty text"),
+        ({"command": None}, "command must be text, not None"),
         ({"perplexity": 3}, "perplexity"),
     ],
 )

@@ -12,9 +12,9 @@ AUTO = "auto"
 PAPER_FROM = 3_000
 """Smallest budget, in children, for which "auto" means "paper" instead of "short".
 
-Rewards in percent of `reinforce` over 6 seeds (mean +- standard error), as
-`python -m nasgym.benchmarks.leaderboard.compare ENV --agents reinforce:preset=short
-reinforce:preset=paper --seeds 6 --children BUDGET` prints them:
+Rewards in percent of `reinforce` over 6 seeds (mean +- standard error), read from the archives of
+`nasgym leaderboard --tasks ENV:num_envs=8 --agents reinforce:preset=short reinforce:preset=paper
+--seeds 6 --budget 10000` after each budget:
 
     budget     best, short      best, paper     last 50, short   last 50, paper
     NAS-Digits-Table-v0

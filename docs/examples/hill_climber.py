@@ -8,10 +8,12 @@ class HillClimber:
         self.rng, self.restart = np.random.default_rng(seed), restart
 
     def search(self, env, budget):
-        env, best = env.unwrapped, None
-        while env.trials < budget:
-            anew = best is None or self.rng.random() < self.restart
-            tokens = env.space.sample(self.rng) if anew else env.space.mutate(best.tokens, self.rng)
-            (trial,) = env.play([tokens])
+        study, best = env.unwrapped.study, None
+        while study.trials < budget:
+            if best is None or self.rng.random() < self.restart:
+                tokens = study.space.sample(self.rng)
+            else:
+                tokens = study.space.mutate(best.tokens, self.rng)
+            (trial,) = study.play([tokens])
             if best is None or trial.reward > best.reward:
                 best = trial

@@ -1,4 +1,4 @@
-"""Towers of four blocks, whose accuracies are all known, with a little noise if one wishes."""
+"""Towers of four blocks: the accuracy of every tower is known; noise is optional."""
 
 import gymnasium as gym
 import numpy as np

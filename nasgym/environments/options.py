@@ -289,7 +289,7 @@ class TableOptions(ProblemOptions):
     table: str | None = None
     """nas-bench-201, nas-bench-macro, nas-bench-graph or digits."""
     dataset: str | None = None
-    """NAS-Bench-201: cifar10, cifar100 or imagenet16-120."""
+    """NAS-Bench-201: cifar10 or cifar100."""
     epochs: int | None = None
     """NAS-Bench-201: 12 or 200 epochs behind the reward."""
     bench: str | None = None

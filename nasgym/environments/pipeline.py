@@ -49,8 +49,9 @@ class Pipeline:
     ) -> Candidate:
         """Return the candidate that `tokens` describe; ValueError if they are not in `space`."""
         architecture = space.decode(tokens)
-        child = space.canonical(architecture)
-        return Candidate(tuple(tokens), plain(architecture), child, self._cache.key(child), origin)
+        child, described = space.canonical(architecture), plain(architecture)
+        key = self._cache.key_of_plain(described if child is architecture else plain(child))
+        return Candidate(tuple(tokens), described, child, key, origin)
 
     def play(self, candidates: Sequence[Candidate]) -> list[Trial]:
         """Train the children of all candidates, wait for them, and record their trials in order.

@@ -20,7 +20,7 @@ class Replay:
     """
 
     def __init__(self, archive: Archive) -> None:
-        """Replay nothing: the search goes on after the last trial of `archive`."""
+        """Replay nothing: the search continues after the last trial of `archive`."""
         self._archive = archive
         self.end = len(archive)
         """Number of trials that were recorded when the search resumed."""

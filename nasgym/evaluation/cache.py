@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from nasgym.evaluation.evaluation import Evaluation
 from nasgym.evaluation.evaluator import Evaluator
-from nasgym.spaces.plain import digest
+from nasgym.spaces.plain import digest_of_plain, plain
 
 
 class ResultStore(Protocol):
@@ -40,7 +40,11 @@ class EvaluationCache:
 
     def key(self, child: Any) -> str:
         """Return the key under which the evaluation of a canonical architecture is stored."""
-        return digest((self.evaluator.context, child))
+        return self.key_of_plain(plain(child))
+
+    def key_of_plain(self, child: Any) -> str:
+        """Return the key of a canonical architecture in plain form."""
+        return digest_of_plain([self.evaluator.context, child])
 
     def evaluate(
         self, children: Sequence[Any], keys: Sequence[str] | None = None

@@ -50,7 +50,7 @@ class Entry:
     """A child that has not ended for good."""
 
     task: Task
-    """What it is to train."""
+    """The child to train."""
     priority: tuple[int, float, int]
     """Submission, minus cost, ticket: the smallest begins first."""
     attempts: int = 0

@@ -17,14 +17,14 @@ RECORDING = ("archive", "run")
 """Options of an environment that say where it records; they do not change the task."""
 
 LIMITS = ("time_limit", "memory_limit")
-"""Options of an environment that may change when a search is resumed: they affect no result."""
+"""Options of an environment that may change when a search resumes: they decide no result."""
 
 WITH_PRESETS = ("reinforce", "reinforce_async")
 """Agents whose plans name a preset. Plans without one are older: they meant "paper"."""
 
 
 class SearchError(NasgymError):
-    """A search that cannot start or continue; the message is one line."""
+    """A search that cannot start or resume; the message is one line."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Run:
     ) -> Agent:
         """Search until the budget is spent, and return the agent.
 
-        `listeners` gets the study, at the number of trials where the search resumes, and returns
+        `listeners` gets the study, at the trial where the search resumes, and returns
         functions to call with every new trial. Raises SearchError if another process searches in
         the folder, more than half of the last children failed, or the archive cannot be written;
         Interrupted on SIGINT, SIGTERM, SIGHUP.

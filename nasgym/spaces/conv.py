@@ -174,7 +174,8 @@ class ConvSpace(SearchSpace):
             replace(layers[node], inputs=tuple(sorted(number[i] for i in layers[node].inputs)))
             for node in order
         )
-        return replace(architecture, layers=tuple(renumbered))
+        canonical = replace(architecture, layers=tuple(renumbered))
+        return architecture if canonical == architecture else canonical
 
     def with_layers(self, layers: int) -> "ConvSpace":
         """Return the same space with `layers` layers, at most `max_layers`."""

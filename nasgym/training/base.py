@@ -1,4 +1,4 @@
-"""What the trainings of images and of text share: epochs, saved states, and the evaluation."""
+"""The base of both trainings: epochs, saved states, and the evaluation."""
 
 import time
 from abc import ABC, abstractmethod

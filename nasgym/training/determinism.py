@@ -1,4 +1,4 @@
-"""What makes a child's bits reproducible: the process it trains in, its device, and its seed."""
+"""Determinism: the process, the device and the seed that make a child's bits reproducible."""
 
 import hashlib
 import os

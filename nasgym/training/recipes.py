@@ -1,4 +1,4 @@
-"""What the recipes for images and for text share: fields, lookup by name, and a schedule."""
+"""The base of both recipes: shared fields, lookup by name, and a schedule."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping

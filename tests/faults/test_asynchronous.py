@@ -61,7 +61,8 @@ def test_f30_actors_that_are_killed(tmp_path: Path, scale: Scale, seen: Seen) ->
     env.study.listeners.append(kill)
     agent.search(env, budget)
     evaluator: Any = env.study.evaluator
-    assert len(evaluator.asked) == len({str(one) for one in evaluator.asked}), "trained twice"
+    asked = evaluator.wrapped.asked
+    assert len(asked) == len({str(one) for one in asked}), "trained twice"
     undisturbed = environment(None)
     again = ReinforceAsync(2, **options)
     again.search(undisturbed, budget)

@@ -27,6 +27,9 @@ from tests.pools import ANSWER, JOB, evaluate, fork_server, last_line
 from tests.processes import children_of, descendants_of, gone, until
 from tests.spaces import Stack
 
+INVALID = "nasgym.errors.InvalidInput"
+"""The name of our exception in tracebacks."""
+
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc"),
     pytest.mark.usefixtures("nothing_left"),
@@ -126,10 +129,12 @@ def test_f12_whatever_a_job_raises_or_returns_is_an_evaluation(pool: Pool, seen:
         "ended by itself with exit code 3 and without a result": {"do": "leave_at_once"},
         "RecursionError: maximum recursion depth exceeded": {"do": "recur"},
         "KeyError: 'unheard of'": {"do": "unheard of"},
-        "ValueError: accuracy must be a fraction of 1, not nan": returning("nan"),
-        "ValueError: accuracy must be a fraction of 1, not 93": returning({"accuracy": 93}),
+        f"{INVALID}: accuracy must be a fraction of 1, not nan": returning("nan"),
+        "nasgym.errors.InvalidInput: accuracy must be a fraction of 1, not 93": returning(
+            {"accuracy": 93}
+        ),
         "ValueError: Out of range float values are not JSON": returning("inf"),
-        "ValueError: status 'fine' is none of": returning({"status": "fine"}),
+        f"{INVALID}: status 'fine' is none of": returning({"status": "fine"}),
         "TypeError: Object of type set is not JSON": returning("set"),
         "TypeError: nasgym.evaluation.evaluation.Evaluation() argument": returning(None),
         "TypeError: '<=' not supported": returning({"accuracy": "1"}),
@@ -209,7 +214,7 @@ def test_f13_a_hopeless_search_stops_and_can_go_on(
     code, _, error = run(capsys, *command, *options)
     assert code == 2 and error.count("\n") == 1
     failed = "20 of the last 20 children failed, the last with status 'exception': ValueError: why"
-    assert error.startswith(f"nasgym: {failed} - mend that, then go on with: ")
+    assert error.startswith(f"nasgym: {failed} - correct that, then resume with: ")
     with closing(Archive(tmp_path / "run" / "archive.db", read_only=True)) as archive:
         trained = sum(not trial.cached for trial in archive)
     assert 20 <= trained < 24  # the last wave is recorded as a whole

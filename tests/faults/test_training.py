@@ -245,7 +245,10 @@ def test_f32_no_limit_and_no_duration_is_taken_from_the_clock_of_the_wall(seen: 
     found = {
         path.relative_to(root).as_posix() for path in modules if telling.search(path.read_text())
     }
-    # The first records the date of a test, the second the time in a file name.
-    dates = {"training/final/run.py", "tracking/tensorboard.py"}
+    # The date of a test, the time in a file name, and the time of day when a search should end.
+    dates = {"training/final/run.py", "tracking/tensorboard.py", "search/estimate.py"}
     assert {name for name in found if not name.startswith("benchmarks/")} == dates
-    seen(len(modules), "two uses: the date in test.json, the name of a file")
+    seen(
+        len(modules),
+        "three uses: the date in test.json, a file's name, the expected end",
+    )
