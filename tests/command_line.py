@@ -1,4 +1,4 @@
-"""The command line in a test: run it, and look at what it says of a mistake."""
+"""Run the command line in a test, and check how it reports a mistake."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, 
 
 
 def assert_mistake(outcome: tuple[int, str, str], message: str) -> None:
-    """Assert that `outcome` of `run` is that of a user's mistake: one line with `message`."""
+    """Assert that `outcome` of `run` reports a mistake: code 2 and one line with `message`."""
     code, _, err = outcome
     assert code == 2
     assert message in err and err.startswith("nasgym: ") and err.count("\n") == 1

@@ -176,4 +176,4 @@ def test_mistakes_get_one_line_before_any_probe(
     monkeypatch.setenv("NASGYM_DATA", str(tmp_path))
     monkeypatch.setattr(cost, "probe", lambda *_: pytest.fail("a probe was begun"))
     assert_mistake(run(capsys, "search", *arguments), message)
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

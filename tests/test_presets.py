@@ -10,6 +10,7 @@ import pytest
 
 from nasgym.agents import make
 from nasgym.agents.reinforce.asynchronous import PRESETS, AsynchronousSettings
+from nasgym.commands import search as commands
 from nasgym.commands.main import main
 from nasgym.commands.search import Search
 from nasgym.environments.options import ImageOptions, TextOptions
@@ -134,12 +135,12 @@ def test_mistakes() -> None:
         filled("paper-ptb", {"env": "NAS-Text-v0"})
 
 
-def test_a_run_with_a_preset_is_gone_on_with(
+def test_a_run_with_a_preset_resumes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even when the command is repeated; its estimate comes once, before the run begins."""
+    """When the command is repeated; its estimate comes once, before the first child."""
     here = cost.Cost(2, epochs=1, samples=200, seconds_a_sample=1.0, workers=1, device="cpu")
-    monkeypatch.setattr(cost, "estimate", lambda plan: here)
+    monkeypatch.setattr(commands, "estimate", lambda plan, evaluator: here)
     options = ("data=digits", "space=digits", "layers=2", "max_layers=2", "epochs=1")
     sizes = ("train_size=200", "valid_size=20", "filters=[4,8]", "grow_by=0")
     preset = ("--preset", "paper-cifar10", "--agent", "random", "--children", "2", "--workers", "0")

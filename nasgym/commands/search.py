@@ -151,7 +151,7 @@ class Search:
     def _announce(self, run: Run, study: Study) -> None:
         """Print what the search trains, where, and when it is expected to end."""
         done, plan = len(study.archive), run.plan
-        if done >= plan.children or (done and self.json):
+        if done >= plan.children or (self.json and (done or self.preset is None)):
             return
         if done:
             left = time_left(plan, study)

@@ -192,11 +192,11 @@ def announcement(plan: Plan, study: Study, cost: Cost | None) -> str:
     """Return one line on what a search will do and, if its cost is known, when it should end."""
     preset = plan.agent_options.get("preset")
     agent = f"{plan.agent} (preset {preset})" if preset else plan.agent
-    start = f"{plan.env}: {plan.children:,} children by {agent}"
+    start = f"{plan.env}: {_count(plan.children, 'child', 'children')} by {agent}"
     if cost is None:
         return f"{start}, {study.workers:,} at a time"
-    training = f"{cost.epochs:,} epochs of {cost.samples:,} samples each"
-    workers = f"{cost.workers:,} worker{'s' * (cost.workers > 1)} ({cost.device})"
+    training = f"{_count(cost.epochs, 'epoch', 'epochs')} of {cost.samples:,} samples each"
+    workers = f"{_count(cost.workers, 'worker', 'workers')} ({cost.device})"
     end = f"end in about {duration(cost.seconds)}"
     if cost.seconds < YEAR:
         at = datetime.now() + timedelta(seconds=cost.seconds)
@@ -217,6 +217,10 @@ def time_left(plan: Plan, study: Study) -> str:
     if not seconds:
         return ""
     return f", about {duration(seconds * (plan.children - done) / study.workers)} left"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def number(value: float) -> str:
