@@ -52,9 +52,7 @@ def test_the_announcement_precedes_the_children(
     options = ("--children", "2", "--workers", "1", "--set", "epochs=1", "layers=1")
     search = ("search", "NAS-Digits-v0", *options, "--out", str(tmp_path / "run"))
     first, *rest = run(capsys, *search)[1].splitlines()
-    assert first.startswith(
-        "NAS-Digits-v0: 2 children by reinforce (preset short), 1 epochs of 500"
-    )
+    assert first.startswith("NAS-Digits-v0: 2 children by reinforce (preset short), 1 epoch of 500")
     assert "on 1 worker (" in first and "first child in " in first and "end in about " in first
     assert rest[0].startswith("1/2  child 0  ")
 

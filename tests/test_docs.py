@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tyro
 
 from nasgym.agents import load
 from nasgym.benchmarks.leaderboard.naming import parse_name
 from nasgym.benchmarks.leaderboard.tasks import task_named
-from nasgym.commands.flags import refuse_repeated
+from nasgym.commands.flags import parse
 from nasgym.commands.leaderboard import LeaderboardCommand
 from nasgym.commands.main import COMMANDS
 from nasgym.commands.search import Search
@@ -128,11 +127,7 @@ def resolve(name: str) -> Any:
 
 def check_command(arguments: list[str]) -> None:
     """Parse a command line as `nasgym` does, with the options in it; run nothing."""
-    refuse_repeated(arguments)
-    try:
-        command = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments)
-    except SystemExit:
-        pytest.fail(f"cannot be parsed: nasgym {shlex.join(arguments)}")
+    command = parse(COMMANDS, arguments)
     match command:
         case Search(env=None):
             check_data_options(command.set)

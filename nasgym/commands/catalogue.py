@@ -71,7 +71,8 @@ class Agents:
         """Print the list."""
         if self.agent is not None:
             kind = load(self.agent)
-            note = inspect.getdoc(kind.__init__ if isinstance(kind, type) else kind) or ""
+            documented = inspect.getattr_static(kind, "__init__") if inspect.isclass(kind) else kind
+            note = inspect.getdoc(documented) or ""
             _print_options(agent_options(self.agent), note, as_json=self.json)
             return
         classes = {name: point.value for name, point in registered().items()}

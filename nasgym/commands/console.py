@@ -118,21 +118,23 @@ class Display(ABC):
     def panel(self) -> RenderableType:
         """Return the panel in its present state."""
 
-    def _write(self, plain: Callable[[], object], line: Callable[[], str]) -> None:
-        """Write a step as JSON or as a line, unless the panel shows it.
-
-        A full disk behind the output costs one warning, and no step.
-        """
-        if self._in_panel or self._full:
+    def write(self, line: str) -> None:
+        """Write a line. A full disk behind the output costs one warning, never the work."""
+        if self._full:
             return
         try:
-            write_line(self.console.file, json.dumps(plain()) if self.as_json else line())
+            write_line(self.console.file, line)
         except BrokenPipeError:  # nobody reads any more
             raise
         except OSError as error:
             self._full = True
             with suppress(OSError):
                 print(f"no further output, but the work continues: {error}", file=sys.stderr)
+
+    def _write_step(self, plain: Mapping[str, Any], line: str) -> None:
+        """Write a step as JSON or as a line, unless the panel shows it."""
+        if not self._in_panel:
+            self.write(json.dumps(plain) if self.as_json else line)
 
 
 class SearchDisplay(Display):
@@ -147,6 +149,11 @@ class SearchDisplay(Display):
         self.failed = 0
         self._pace = Pace()
 
+    def live(self) -> AbstractContextManager[Any]:
+        """See `Display.live`; the pace counts from here, without the preparation."""
+        self._pace = Pace()
+        return super().live()
+
     def show(self, trial: Trial) -> None:
         """Show a finished child."""
         self.done = trial.number + 1
@@ -154,7 +161,7 @@ class SearchDisplay(Display):
         if trial.status == "ok" and (self.best is None or trial.reward > self.best.reward):
             self.best = trial
         self._pace.count()
-        self._write(lambda: trial_to_plain(trial), lambda: self._line(trial))
+        self._write_step(trial_to_plain(trial), self._line(trial))
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield names and values, in rich's markup; the pace as soon as it is known."""
@@ -202,7 +209,7 @@ class TrainingDisplay(Display):
         self._last[step.phase] = step
         if step.seconds:
             self._pace.count()
-        self._write(lambda: asdict(step), lambda: self._line(step))
+        self._write_step(asdict(step), self._line(step))
 
     def panel(self) -> RenderableType:
         """Return a bar and rows for each phase in their present state."""
@@ -239,7 +246,10 @@ def _panel(done: int, total: int, rows: Iterator[tuple[str, str]]) -> Renderable
     table = Table.grid(padding=(0, 3))
     for row in rows:
         table.add_row(*row)
-    return Group(ProgressBar(total=total, completed=done, width=BAR_WIDTH), table)
+    panel = Table.grid()
+    panel.add_row(ProgressBar(total=total, completed=done, width=BAR_WIDTH))
+    panel.add_row(table)
+    return panel
 
 
 def _outcome(step: "Step") -> str:

@@ -148,19 +148,19 @@ class Search:
         if authors is not None:
             say(f"in the paper: {authors.text()}")
 
-    def _announce(self, run: Run, study: Study) -> None:
+    def _announce(self, run: Run, study: Study, display: SearchDisplay) -> None:
         """Print what the search trains, where, and when it is expected to end."""
         done, plan = len(study.archive), run.plan
         if done >= plan.children or (self.json and (done or self.preset is None)):
             return
         if done:
             left = time_left(plan, study)
-            say(f"resuming {run.folder}: {done} of {plan.children} children are done{left}")
+            display.write(f"resuming {run.folder}: {done} of {plan.children} children are done{left}")
             return
         with OUT.status("estimating the duration") if OUT.is_terminal else nullcontext():
             cost = estimate(plan, study.evaluator) if can_estimate(plan) else None
         if not self.json:
-            say(announcement(plan, study, cost))
+            display.write(announcement(plan, study, cost))
         if cost is not None and (self.json or self.preset is not None):
             self._print_estimate(cost)
 
@@ -168,9 +168,9 @@ class Search:
         with ExitStack() as stack:
 
             def listeners(study: Study) -> list[Callable[[Trial], None]]:
-                self._announce(run, study)
                 done, best = len(study.archive), study.archive.best()
                 display = SearchDisplay(done, run.plan.children, best, OUT, as_json=self.json)
+                self._announce(run, study, display)
                 stack.enter_context(display.live())
                 return [
                     display.show,
