@@ -154,8 +154,8 @@ class Search:
         if done >= plan.children or (self.json and (done or self.preset is None)):
             return
         if done:
-            left = time_left(plan, study)
-            display.write(f"resuming {run.folder}: {done} of {plan.children} children are done{left}")
+            counts = f"{done} of {plan.children} children are done"
+            display.write(f"resuming {run.folder}: {counts}{time_left(plan, study)}")
             return
         with OUT.status("estimating the duration") if OUT.is_terminal else nullcontext():
             cost = estimate(plan, study.evaluator) if can_estimate(plan) else None
