@@ -9,6 +9,7 @@ import pytest
 from nasgym.commands.flags import parse
 from nasgym.commands.main import COMMANDS
 from nasgym.search import estimate as cost
+from nasgym.search.plan import SearchError
 from nasgym.search.run import Run
 from tests.command_line import assert_mistake, run
 
@@ -55,6 +56,19 @@ def test_the_announcement_precedes_the_children(
     assert first.startswith("NAS-Digits-v0: 2 children by reinforce (preset short), 1 epoch of 500")
     assert "on 1 worker (" in first and "first child in " in first and "end in about " in first
     assert rest[0].startswith("1/2  child 0  ")
+
+
+def test_a_probe_that_fails_stops_no_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> float:
+        raise SearchError("no child of the probe could be trained")
+
+    monkeypatch.setattr(cost, "probe", fail)
+    search = ("search", "NAS-Digits-v0", "--children", "1", "--set", "epochs=1", "layers=1")
+    code, out, err = run(capsys, *search, "--out", str(tmp_path / "run"))
+    assert (code, err) == (0, "")
+    assert out.startswith("NAS-Digits-v0: 1 child by reinforce (preset short), ")
 
 
 def test_a_resumed_run_says_what_is_left(

@@ -83,7 +83,7 @@ def test_a_probe_does_not_count_the_start() -> None:
     rng, clock = np.random.default_rng(0), Clock()
     children = [*cost.draw(SPACE, rng, 2), *cost.draw(SPACE.with_layers(3), rng, 2)]
     assert probe(clock, children) == pytest.approx(2)
-    assert clock.steps == [cost.PROBE_STEPS, cost.PROBE_STEPS + 1]
+    assert clock.steps == [cost.PROBE_STEPS, cost.PROBE_STEPS, cost.PROBE_STEPS + 1]
 
 
 @pytest.mark.parametrize("status", ["oom", "exception"])

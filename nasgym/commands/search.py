@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -157,8 +157,11 @@ class Search:
             counts = f"{done} of {plan.children} children are done"
             display.write(f"resuming {run.folder}: {counts}{time_left(plan, study)}")
             return
-        with OUT.status("estimating the duration") if OUT.is_terminal else nullcontext():
-            cost = estimate(plan, study.evaluator) if can_estimate(plan) else None
+        cost = None
+        if can_estimate(plan):
+            status = OUT.status("estimating the duration") if OUT.is_terminal else nullcontext()
+            with status, suppress(SearchError):  # the search itself may succeed
+                cost = estimate(plan, study.evaluator)
         if not self.json:
             display.write(announcement(plan, study, cost))
         if cost is not None and (self.json or self.preset is not None):

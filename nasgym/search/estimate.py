@@ -22,13 +22,13 @@ from nasgym.spaces.base import SearchSpace
 from nasgym.training.evaluator import TrainingEvaluator
 
 PROBE_STEPS = 2
-"""Training steps of the first of the probe's two trainings."""
+"""Training steps of the probe's short trainings."""
 
 PROBE_SECONDS = 0.5
-"""Duration of the steps that the second training has more, unless MOST_STEPS limits them."""
+"""Duration of the additional steps of the long training, unless MOST_STEPS limits them."""
 
 MOST_STEPS = 200
-"""Maximum number of steps that the second training has more."""
+"""Maximum number of additional steps of the long training."""
 
 DRAWN = 50
 """Random strings whose mean work estimates that of all strings under one ceiling."""
@@ -158,16 +158,18 @@ def draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Any]:
 def probe(evaluator: TrainingEvaluator, children: Sequence[Any]) -> float:
     """Return the seconds of training for each sample and unit of its child's work.
 
-    Trains all `children` twice, for a few steps and for some more; the difference of the durations
-    leaves out the start. Raises SearchError if no child could be trained.
+    Trains all `children` for a few steps, then for some more; the difference of the durations
+    leaves out the start. The short training is repeated and its shorter duration counts: otherwise
+    a delay there would hide that of the steps. Raises SearchError if no child could be trained.
     """
     short = _trained(evaluator.probe(children, PROBE_STEPS))
-    step = max(1e-4, min(one.seconds for one in short.values()) / PROBE_STEPS)
+    again = _trained(evaluator.probe(children, PROBE_STEPS))
+    step = max(1e-4, min(one.seconds for one in again.values()) / PROBE_STEPS)
     more = min(MOST_STEPS, ceil(PROBE_SECONDS / step))
     long = _trained(evaluator.probe(children, PROBE_STEPS + more))
     seconds = done = 0.0
-    for index in short.keys() & long.keys():
-        seconds += long[index].seconds - short[index].seconds
+    for index in short.keys() & again.keys() & long.keys():
+        seconds += long[index].seconds - min(short[index].seconds, again[index].seconds)
         samples = long[index].metrics["samples"] - short[index].metrics["samples"]
         done += samples * evaluator.work(children[index])
     if seconds <= 0 or done <= 0:
