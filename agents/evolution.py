@@ -20,7 +20,7 @@ class RegularizedEvolution(AskTellAgent):
 
     def __init__(self, seed: int = 0, *, population: int = 50, sample: int = 10) -> None:
         """`population` and `sample` are P and S in the paper; small budgets need smaller ones."""
-        check_options({"population": population, "sample": sample}, types_of(type(self)))
+        check_options({"population": population, "sample": sample}, types_of(RegularizedEvolution))
         if not 1 <= sample <= population:
             raise InvalidInput(f"sample must be from 1 to population ({population}), not {sample}")
         self.size, self.tournament = population, sample

@@ -46,7 +46,7 @@ def parse_options(groups: Iterable[Sequence[str]]) -> dict[str, Any]:
             raise InvalidInput(f"{pair!r} is no option: write NAME=VALUE")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:  # also of a number with thousands of digits
             value = text
         if name in options and options[name] != value:
             raise InvalidInput(
@@ -157,6 +157,8 @@ def _converted(value: Any, kind: Any) -> Any:
 def _tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
     if not isinstance(value, list | tuple):
         return NotImplemented
+    if not kinds:  # a bare `tuple`
+        return tuple(value)
     if kinds[-1:] == (...,):
         kinds = kinds[:1] * len(value)
     items = tuple(_converted(item, kind) for item, kind in zip(value, kinds, strict=False))

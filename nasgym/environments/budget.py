@@ -25,10 +25,12 @@ class Budget:
         """Leave the block without an error when the budget is spent.
 
         That happens after `children` children, or when the seconds of all trials reach `seconds`,
-        repeated children included (the budget of published tables).
+        repeated children included (the budget of published tables). In a nested block the limits
+        of the outer ones still hold.
         """
         before = self.children, self.seconds
-        self.children, self.seconds = children, seconds
+        self.children = children if self.children is None else min(children, self.children)
+        self.seconds = min((s for s in (seconds, self.seconds) if s is not None), default=None)
         try:
             yield
         except BudgetSpent:

@@ -27,7 +27,9 @@ class Ceiling:
         self.grow_by = grow_by
         self.grow_every = grow_every
         self._with_layers = cache(space.with_layers)
-        if grow_by and space.layers is not None:
+        if grow_by:
+            if space.layers is None or space.max_layers is None:
+                raise InvalidInput(f"{type(space).__name__} has one depth: grow_by must be 0")
             self._with_layers(space.layers)  # raises ValueError if the space has one depth
 
     def after(self, trials: int) -> SearchSpace:

@@ -51,19 +51,21 @@ class EvaluationCache:
     ) -> list[Evaluation]:
         """Return one evaluation for each of `children`, in order; store each as it finishes.
 
-        `keys` are the keys of the children, if the caller has them. If the wait is interrupted,
-        children in training are ended.
+        `keys` are the keys of the children, if the caller has them. `finished` still returns the
+        children that were submitted before. If the wait is interrupted, all children are ended.
         """
         keys = keys or [self.key(child) for child in children]
-        evaluations: dict[str, Evaluation] = {}
+        submitted = self._in_training | self._known.keys()
         try:
             self.submit(dict(zip(keys, children, strict=True)))
+            evaluations, self._known = self._known, {}
             while not evaluations.keys() >= set(keys):
                 for key, evaluation in self.finished().items():
                     evaluations[key] = self._store.store(key, evaluation)
         except BaseException:
             self.cancel()
             raise
+        self._known = {key: evaluations[key] for key in submitted & evaluations.keys()}
         return [evaluations[key] for key in keys]
 
     def submit(self, children: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nasgym.errors import InvalidInput
 from nasgym.evaluation.evaluation import Evaluation, Scored
-from nasgym.evaluation.evaluator import Evaluator
+from nasgym.evaluation.evaluator import Evaluator, evaluate_all
 
 
 class CostLimits(Evaluator):
@@ -51,17 +51,17 @@ class CostLimits(Evaluator):
         evaluations = [self._refusal(self.costs(child)) for child in architectures]
         within = [index for index, refusal in enumerate(evaluations) if refusal is None]
         if within:
-            trained = self.evaluator.evaluate([architectures[index] for index in within])
+            trained = evaluate_all(self.evaluator, [architectures[index] for index in within])
             for index, evaluation in zip(within, trained, strict=True):
                 evaluations[index] = evaluation
         return [one for one in evaluations if one is not None]
 
     def submit(self, architectures: Sequence[Any]) -> list[int]:
         """Start to train the children within the limits; return a ticket for each of all."""
+        refusals = [self._refusal(self.costs(child)) for child in architectures]
         tickets = list(islice(self._tickets, len(architectures)))
         within = {}
-        for ticket, architecture in zip(tickets, architectures, strict=True):
-            refusal = self._refusal(self.costs(architecture))
+        for ticket, architecture, refusal in zip(tickets, architectures, refusals, strict=True):
             if refusal is None:
                 within[ticket] = architecture
             else:
@@ -93,13 +93,16 @@ class CostLimits(Evaluator):
         self.evaluator.close()
 
     def _refusal(self, costs: Mapping[str, float]) -> Evaluation | None:
-        """Return the evaluation of a child beyond a limit; None for one within all limits."""
-        for name, limit in self.limits.items():
-            if costs and name not in costs:
+        """Return the evaluation of a child beyond a limit; None for one within all limits.
+
+        A child that cannot be built has no costs: its training reports the error.
+        """
+        for name, limit in self.limits.items() if costs else ():
+            if name not in costs:
                 raise InvalidInput(
                     f"max_{name} cannot be checked: only {', '.join(costs)} are known"
                 )
-            if costs and costs[name] > limit:
+            if costs[name] > limit:
                 error = f"{costs[name]:,} {name}, more than max_{name}={limit}"
                 return Evaluation(status="invalid", error=error, metrics={**costs, "limit": name})
         return None

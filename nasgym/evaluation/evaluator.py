@@ -61,8 +61,8 @@ class Evaluator(ABC):
         queue = self._queue
         if queue.waiting and not queue.done:
             tickets, architectures = zip(*queue.waiting, strict=True)
-            queue.waiting.clear()
             queue.done += zip(tickets, evaluate_all(self, architectures), strict=True)
+            queue.waiting.clear()  # only now: an interrupted evaluation is repeated
         return [queue.done.popleft()] if queue.done else []
 
     def cancel(self) -> None:
@@ -101,7 +101,11 @@ class EvaluatesBatches(Protocol):
 
 
 class WrappedEvaluator(Evaluator):
-    """An object that has `evaluate`, and perhaps other members of `Evaluator`, as an evaluator."""
+    """An object that has `evaluate` as an evaluator.
+
+    Its `context`, `resource_limits`, `workers`, `costs` and `close` are used if it has them. To
+    train in the background, with `submit` and `finished`, it must be an `Evaluator` itself.
+    """
 
     def __init__(self, wrapped: EvaluatesBatches) -> None:
         """Wrap an object; its optional members are read once, here."""

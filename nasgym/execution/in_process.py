@@ -27,9 +27,10 @@ class InProcessBackend:
         self._begun.append((ticket, task))
 
     def ended(self) -> list[tuple[int, Evaluation]]:
-        """Train the children that were begun."""
-        begun, self._begun = self._begun, []
-        return [(ticket, self._trained(task)) for ticket, task in begun]
+        """Train the children that were begun; if that is interrupted, the next call repeats it."""
+        ended = [(ticket, self._trained(task)) for ticket, task in self._begun]
+        self._begun = []
+        return ended
 
     def stop(self) -> None:
         """Drop the children that were begun."""

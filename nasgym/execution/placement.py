@@ -35,7 +35,7 @@ class Placement:
         Raises ValueError or WorkerError, in one line.
         """
         self._cluster = Cluster(workers, cpus=cpus, gpus=gpus) if isinstance(workers, str) else None
-        self._workers = workers if isinstance(workers, int) else None
+        self._workers = None if isinstance(workers, str) else workers
         self._kind = (self._cluster or machine).survey(device)
         self._limits: dict[str, Any] = {"time_limit": time_limit, "memory_limit": memory_limit}
 

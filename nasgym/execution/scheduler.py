@@ -169,10 +169,11 @@ class Scheduler:
         """Begin as many of the waiting children as there are free workers."""
         running = len(self._unfinished) - len(self._waiting)
         for _ in range(min(len(self._waiting), self.backend.workers - running)):
-            *_, ticket = heapq.heappop(self._waiting)
+            *_, ticket = self._waiting[0]
             entry = self._unfinished[ticket]
-            entry.attempts += 1
             self.backend.begin(ticket, entry.task)
+            entry.attempts += 1
+            heapq.heappop(self._waiting)  # only now: a child that cannot begin still waits
 
     def _settled(self, ticket: int, evaluation: Evaluation) -> Iterator[tuple[int, Evaluation]]:
         """Yield the evaluation if it is final; else queue the child again."""

@@ -70,15 +70,19 @@ class Plan:
     @property
     def options(self) -> dict[str, Any]:
         """Return all options that make the environment: those of its id and those of the plan."""
-        return {**ENVIRONMENTS.get(self.env, {}), **self.task_options}
+        return {**ENVIRONMENTS.get(self._id, {}), **self.task_options}
+
+    @property
+    def _id(self) -> str:
+        """The id of the environment without this package's name, which Gymnasium allows."""
+        return self.env.removeprefix("nasgym:")
 
     def problem(self) -> ProblemOptions | None:
         """Return the typed options of the environment; None if it is not one of ours."""
-        env = self.env.removeprefix("nasgym:")
-        if env not in ENVIRONMENTS:
+        if self._id not in ENVIRONMENTS:
             return None
         workers = {} if self.workers is None else {"workers": self.workers}
-        return problem(env, {**self.task_options, **workers})
+        return problem(self._id, {**self.task_options, **workers})
 
     def search_of(self, agent: Agent) -> Callable[[NASVectorEnv, int], None]:
         """Return the method of `agent` that searches as planned, in waves or asynchronously."""
@@ -100,7 +104,7 @@ def read_plan(text: str | bytes, where: str) -> Plan:
     """Return the plan in `text`, JSON from `where`; raise SearchError if it is damaged."""
     try:
         plan = from_options(Plan, json.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SearchError(f"{where} is damaged: {error}") from None
     if plan.agent in WITH_PRESETS and "preset" not in plan.agent_options:
         return replace(plan, agent_options={**plan.agent_options, "preset": "paper"})
@@ -129,13 +133,14 @@ def merge_plans(known: Plan | None, plan: Plan | None, folder: str) -> Plan:
         return merged
     children = max(known.children, plan.children)
     seconds = max((each.seconds for each in (known, plan) if each.seconds), default=None)
-    workers = plan.workers or known.workers
+    workers = known.workers if plan.workers is None else plan.workers
     grown: dict[str, Any] = {"children": children, "seconds": seconds, "workers": workers}
     merged = replace(plan, **grown)
     limits = {name: value for name, value in plan.env_options.items() if name in LIMITS}
     known = replace(known, env_options={**known.env_options, **limits})
-    for name, before in asdict(replace(known, **grown)).items():
-        after = asdict(merged)[name]
+    old, new = (json.loads(json.dumps(asdict(one))) for one in (replace(known, **grown), merged))
+    for name, before in old.items():
+        after = new[name]
         if before != after:
             if isinstance(before, dict):
                 before, after = _differing(before, after), _differing(after, before)

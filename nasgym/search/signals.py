@@ -18,8 +18,13 @@ class Interrupted(BaseException):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP raise Interrupted, once; a second one ends the process."""
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Let SIGINT, SIGTERM and SIGHUP raise Interrupted, once; a second one ends the process.
+
+    A SIGHUP that is ignored, as under `nohup`, stays ignored.
+    """
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        watched.append(signal.SIGHUP)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         for other in watched:
