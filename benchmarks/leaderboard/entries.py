@@ -21,6 +21,7 @@ from nasgym.environments.study import Study
 from nasgym.files import write_atomically
 from nasgym.search.plan import Plan
 from nasgym.search.run import Run
+from nasgym.tables import Table, TableEvaluator
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,12 @@ def play(entry: LeaderboardEntry, out: Path, on_trial: Callable[[Trial], None]) 
     plan = entry.plan()
     make(plan.agent, plan.seed, **plan.agent_options)  # keeps imports out of the agent's seconds
     run = Run(entry.folder(out), plan)
-    tables: list[Any] = []
+    tables: list[Table | None] = []
     started_at: list[int] = []
 
     def listeners(study: Study) -> list[Callable[[Trial], None]]:
-        tables.append(getattr(study.evaluator, "table", None))
+        evaluator = study.evaluator
+        tables.append(evaluator.table if isinstance(evaluator, TableEvaluator) else None)
         started_at.append(study.trials)
         return [on_trial]
 
@@ -123,7 +125,9 @@ def play(entry: LeaderboardEntry, out: Path, on_trial: Callable[[Trial], None]) 
     return result
 
 
-def _result(trials: Sequence[Trial], table: Any, agent_seconds: float | None) -> EntryResult:
+def _result(
+    trials: Sequence[Trial], table: Table | None, agent_seconds: float | None
+) -> EntryResult:
     trained = np.array([trial.status == "ok" for trial in trials])
     rewards = np.where(trained, [trial.reward for trial in trials], -inf)
     clean = rewards
