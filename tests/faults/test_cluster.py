@@ -124,7 +124,7 @@ def test_f34_the_driver_is_killed(nodes: Nodes, tmp_path: Path, seed: int, seen:
         assert driver.stdout is not None
         for line in driver.stdout:
             if acknowledged(line) and kills < 3:
-                time.sleep(chance.random())
+                time.sleep(chance.random() / 4)  # the search must outlive three kills
                 servers = on_the_nodes("nasgym.execution.forkserver")
                 driver.kill()
                 kills += 1
